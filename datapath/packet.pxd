@@ -1,0 +1,79 @@
+"""Packet buffers, batches and pools.
+
+A packet belongs to one forwarder from rx to its last tx and is never shared between threads; a frame that must cross to another
+thread (controller, in-memory pipe) is copied. So reference counts are plain integers.
+
+Layout of a buffer:  buf |<- headroom ->| data |<- length ->| data+length  ... |<- tailroom ->| buf+capacity
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    BATCH_MAX = 64             # packets per batch
+    PACKET_HEADROOM = 128      # bytes in front of a received frame: room for tags and labels that actions push
+    SMALL_FRAME_MAX = 1920     # longest frame that a small buffer takes
+    LARGE_FRAME_MAX = 66560    # longest frame at all: a 64 KiB GSO packet with its headers
+    OFS_ABSENT = 0xffff        # a layer offset when the layer is not there
+
+cdef enum OffloadFlag:         # Packet.offload: what the virtio-net header said, checked against the frame
+    OFFLOAD_CSUM_PARTIAL = 1   # the L4 checksum holds only the pseudo-header sum: complete from csum_start at csum_offset
+    OFFLOAD_CSUM_VALID = 2     # the receiver verified the L4 checksum
+    OFFLOAD_TSO4 = 4           # TCP over IPv4 longer than the MTU, to be segmented to gso_size
+    OFFLOAD_TSO6 = 8           # TCP over IPv6, the same
+    OFFLOAD_USO = 16           # UDP segmentation
+    OFFLOAD_ECN = 32           # a GSO frame whose segments need care for CWR
+    OFFLOAD_GSO = 28           # any of TSO4, TSO6, USO
+
+cdef struct Packet:
+    uint8_t *data              # first byte of the Ethernet header
+    uint32_t length            # bytes of the frame
+    uint32_t capacity          # bytes of the buffer from buf
+    uint8_t *buf               # start of the buffer; data - buf bytes are headroom
+    uint16_t l3_ofs            # from data to the IPv4/IPv6/ARP header (behind VLAN tags and MPLS labels), OFS_ABSENT if none
+    uint16_t l4_ofs            # from data to the TCP/UDP/SCTP/ICMP header, OFS_ABSENT if none or a later fragment
+    uint16_t l25_ofs           # from data to the first MPLS label, OFS_ABSENT if none
+    uint16_t gso_size          # payload bytes of a segment; 0 = not a GSO frame
+    uint16_t csum_start        # with OFFLOAD_CSUM_PARTIAL: where the checksum starts, from data
+    uint16_t csum_offset       # with OFFLOAD_CSUM_PARTIAL: where it is stored, from csum_start
+    uint16_t gso_hdr_length    # virtio-net hdr_len: bytes of all headers of a GSO frame (a hint)
+    uint16_t refs              # holders of this packet: 1 + copies queued for output
+    uint32_t offload           # OffloadFlag bits
+    uint32_t in_port           # datapath port that received it, host order
+    uint32_t pkt_mark          # mark, host order
+    uint32_t skb_priority      # output queue, host order
+    uint32_t recirc_id         # host order
+    uint32_t dp_hash           # host order
+    uint32_t flow_hash         # hash of the key, set by the flow cache
+    uint16_t large             # 1 = from the pool's large buffers
+    uint16_t tcp_flags         # host order, for flow statistics; set by parse
+    Packet *next               # free list
+    PacketPool *pool           # where it returns
+
+cdef struct PacketPool:
+    Packet *small_free         # free list of small buffers
+    Packet *large_free         # free list of large buffers
+    uint32_t small_made        # small buffers allocated so far
+    uint32_t small_limit       # and at most
+    uint32_t large_made
+    uint32_t large_limit
+    uint32_t in_use            # buffers out of the pool now
+
+cdef struct Batch:
+    uint32_t n                 # packets in it
+    Packet *pkts[BATCH_MAX]
+
+cdef int pool_init(PacketPool *pool, uint32_t small_limit, uint32_t large_limit) noexcept nogil      # 0, or -1 without memory
+cdef void pool_destroy(PacketPool *pool) noexcept nogil       # frees the free lists; every packet must be back
+cdef Packet *packet_alloc(PacketPool *pool, uint32_t length) noexcept nogil       # data behind PACKET_HEADROOM, metadata zero, refs 1; NULL if none or too long
+cdef Packet *packet_clone(Packet *pkt) noexcept nogil         # deep copy with metadata and offload state from the same pool, refs 1; NULL if none
+cdef void packet_release(Packet *pkt) noexcept nogil          # drops one reference; the last one returns it to its pool
+cdef Packet *packet_writable(Packet *pkt) noexcept nogil      # pkt itself if refs == 1, else a clone (one reference of pkt dropped); NULL if none (pkt untouched)
+cdef uint8_t *packet_push(Packet *pkt, uint32_t n_bytes) noexcept nogil    # grow at the front; the new data pointer, NULL if the headroom is too small; layer offsets and csum_start move along
+cdef uint8_t *packet_pull(Packet *pkt, uint32_t n_bytes) noexcept nogil    # shrink at the front; NULL if too short
+
+# The 10-byte virtio-net header (struct virtio_net_hdr, host order) that AF_PACKET (PACKET_VNET_HDR) and TAP (IFF_VNET_HDR) put before a frame.
+cdef enum:
+    VNET_HDR_BYTES = 10
+cdef int packet_from_vnet(Packet *pkt, const uint8_t *vnet) noexcept nogil       # fill offload state; 0, or DROP_RX_BAD_VNET_HEADER
+cdef void packet_to_vnet(const Packet *pkt, uint8_t *vnet) noexcept nogil        # write the header for output
+cdef int packet_complete_csum(Packet *pkt) noexcept nogil    # compute a partial L4 checksum in software and clear the flag (pkt must be writable); 0, or a drop reason

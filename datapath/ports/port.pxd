@@ -1,0 +1,61 @@
+"""The port interface: what the forwarder knows of a port.
+
+A port kind (tap, afpacket, pipe, ...) fills in a Port struct with its functions. The struct lives from the attach command until every
+forwarder has acknowledged the detach command; then the Python object that owns it closes its descriptors.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from datapath.drops cimport N_DROP_REASONS
+from datapath.packet cimport Batch, Packet, PacketPool
+
+cdef enum:
+    FORWARDERS_MAX = 16        # most forwarder threads
+    PORTS_MAX = 65536          # datapath port numbers are below this
+
+cdef enum PortCap:             # Port.caps: what the output can be given as it is
+    PORT_CAP_CSUM = 1          # frames with partial checksums
+    PORT_CAP_TSO4 = 2
+    PORT_CAP_TSO6 = 4
+    PORT_CAP_USO = 8
+
+cdef enum PortFlag:            # Port.flags, set by the control thread, read by forwarders (a plain word)
+    PORT_UP = 1                # frames are received and sent; cleared while the device is administratively down
+
+cdef struct PortStats:         # one per forwarder and port; written only by that forwarder, read by anybody
+    uint64_t rx_packets
+    uint64_t rx_bytes
+    uint64_t rx_errors
+    uint64_t tx_packets
+    uint64_t tx_bytes
+    uint64_t tx_errors
+    uint64_t tx_calls          # system calls made to send
+    uint64_t multicast         # received with the group bit set
+    uint64_t[N_DROP_REASONS] drops    # by reason: received here and dropped anywhere (rx), or dropped at this output (tx_*)
+
+cdef struct Port:
+    uint32_t port_no           # datapath port number, host order
+    uint32_t caps              # PortCap bits
+    uint32_t flags             # PortFlag bits
+    uint32_t max_frame_bytes   # longest frame without VLAN tag that the device takes (MTU + 14); GSO frames are exempt
+    int rx_fd                  # descriptor that epoll waits on for reading, -1 = none (rx is polled on a wake-up only)
+    uint32_t rx_forwarder      # number of the forwarder that receives from this port
+    # Receive up to BATCH_MAX frames into packets of the pool, in_port set. Returns their number, 0 = nothing there,
+    # or a negative errno when the device is gone. Frames refused while receiving are counted in stats by reason.
+    int (*rx)(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil
+    # Send a vector and release every packet of it, sent or not (drops counted in stats by reason). The vector already went through
+    # `prepare` (checksums, GSO, length), so the port only writes. forwarder: number of the calling forwarder, for per-thread handles.
+    void (*tx)(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder, PortStats *stats) noexcept nogil
+    void *impl                 # the kind's own state
+    PortStats *stats           # FORWARDERS_MAX entries
+
+# Make a vector fit the port, in place: completes checksums the port cannot, drops (with reason, released) GSO frames and over-long frames
+# it cannot take. Returns how many packets remain at the front of pkts. Called by the forwarder just before tx.
+cdef uint32_t port_prepare(Port *port, Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil
+
+# Shell around a Port: owns its memory and descriptors. Subclasses (TapPort, AfPacketPort, PipePort, ...) set the functions in __init__.
+cdef class PortHandle:
+    cdef Port port             # what forwarders hold a pointer to
+    cdef readonly str name     # device or wire name
+    cdef readonly str kind     # "tap", "internal", "system", "pipe", "dummy"
+    cdef bint closed

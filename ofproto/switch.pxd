@@ -1,0 +1,121 @@
+"""The switch as translation sees it: bridges, their ports and tables, all C structs, under one reader-writer lock.
+
+Forwarders take the read lock once per translation; the control thread takes the write lock per edit; learning takes it briefly after a translation.
+Nothing under the lock makes a system call.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from posix.types cimport pid_t
+
+from ofproto.rule cimport Rule, Table
+
+cdef extern from "pthread.h" nogil:
+    ctypedef struct pthread_rwlock_t:
+        pass
+
+cdef enum:
+    N_TABLES = 255             # 0-254; 254 is hidden from OpenFlow
+    TABLE_HIDDEN = 254
+    CHANGE_LOG = 4096          # remembered versions (a power of two)
+    OFPORT_BUCKETS = 256
+
+cdef enum VlanMode:
+    VLAN_TRUNK = 0
+    VLAN_ACCESS = 1
+    VLAN_NATIVE_TAGGED = 2
+    VLAN_NATIVE_UNTAGGED = 3
+
+cdef enum OfPortConfig:        # OpenFlow 1.0/1.3 OFPPC_* bits
+    PORT_DOWN = 1
+    PORT_NO_STP = 2
+    PORT_NO_RECV = 4
+    PORT_NO_RECV_STP = 8
+    PORT_NO_FLOOD = 16
+    PORT_NO_FWD = 32
+    PORT_NO_PACKET_IN = 64
+
+cdef enum:
+    DP_PORT_NONE = 0xffffffff  # OfPort.dp_port of a patch port
+
+cdef struct OfPort:
+    OfPort *hash_next          # same bucket of Bridge.by_number
+    OfPort *next               # Bridge.ports list, in order of number (flood order)
+    Bridge *bridge
+    uint32_t number            # OpenFlow port number, 32-bit form, host order
+    uint32_t dp_port           # datapath port number, DP_PORT_NONE for a patch port
+    OfPort *peer               # patch ports: the other end, NULL = none yet
+    uint32_t config            # OfPortConfig
+    uint32_t link_up           # 1 = carrier
+    uint8_t vlan_mode          # VlanMode
+    uint16_t tag               # access or native VLAN; 0 with VLAN_TRUNK
+    uint8_t *trunks            # bitmap of 4096 VLANs it carries, NULL = all
+    uint64_t patch_rx_packets  # patch ports only, atomic
+    uint64_t patch_rx_bytes
+    uint64_t patch_tx_packets
+    uint64_t patch_tx_bytes
+
+cdef struct MacEntry:
+    MacEntry *next             # same bucket
+    uint8_t[6] mac
+    uint16_t vlan
+    OfPort *port
+    int64_t used_ns            # last time its source was seen (atomic)
+    int64_t grat_arp_lock_ns   # not moved by gratuitous ARP before this time
+    MacEntry *lru_prev
+    MacEntry *lru_next
+
+cdef struct MacTable:
+    MacEntry **buckets
+    uint32_t n_buckets
+    uint32_t n                 # entries now
+    uint32_t limit             # mac-table-size, default 8192 (Open vSwitch 3.x)
+    int64_t aging_ns           # mac-aging-time, default 300 s
+    MacEntry *lru_head         # oldest
+    MacEntry *lru_tail
+
+cdef struct Bridge:
+    Bridge *next
+    Switch *sw
+    uint32_t id                # unique, for tags and packet-ins
+    char[16] name
+    Table *[N_TABLES] tables   # NULL until a flow is added
+    OfPort *[OFPORT_BUCKETS] by_number
+    OfPort *ports
+    MacTable macs
+    uint8_t[6] mac             # of the local port
+    bint standalone_normal     # fail mode standalone without a controller: an implicit NORMAL rule at priority 0
+    bint forward_bpdu
+    uint32_t miss_punt         # 1 = OpenFlow 1.0/NXM sessions want table misses as packet-ins (default by version: see xlate)
+    uint32_t frag_mode         # OFPC_FRAG_*
+
+cdef struct Switch:
+    pthread_rwlock_t lock      # writer-preferring, non-recursive
+    uint64_t version           # atomic; the published version of all tables
+    uint64_t[CHANGE_LOG] log   # tags changed by version v, at v % CHANGE_LOG
+    Bridge *bridges
+    OfPort **by_dp_port        # PORTS_MAX entries, NULL = not ours
+    uint64_t next_id
+
+cdef void switch_init(Switch *sw) noexcept nogil
+cdef void switch_read_lock(Switch *sw) noexcept nogil
+cdef void switch_unlock(Switch *sw) noexcept nogil
+# Begin an edit: takes the write lock and returns the version that the edit will have (current + 1).
+cdef uint64_t switch_edit_begin(Switch *sw) noexcept nogil
+# Publish it: logs `tags`, raises the version, releases the lock. tags 0 = nothing changed after all (no version is used up).
+cdef void switch_edit_end(Switch *sw, uint64_t tags) noexcept nogil
+cdef uint64_t switch_version(Switch *sw) noexcept nogil
+cdef uint64_t tag_of(uint64_t a, uint64_t b) noexcept nogil        # two bits of 64, from a hash
+cdef uint64_t table_tag(const Bridge *bridge, uint32_t table_id) noexcept nogil
+cdef uint64_t mac_tag(const Bridge *bridge, const uint8_t *mac, uint16_t vlan) noexcept nogil
+cdef uint64_t bridge_tag(const Bridge *bridge) noexcept nogil      # ports, VLAN settings, fail mode: everything of the bridge that is not a flow or a MAC
+cdef OfPort *bridge_port(const Bridge *bridge, uint32_t number) noexcept nogil
+
+# Python's handle of one switch: owns the structs, edits ports and settings, hands the MissHandler to the datapath (ofproto/ofproto.py builds on it).
+cdef class SwitchHandle:
+    cdef Switch sw
+
+# One bridge. Edits go through methods that do switch_edit_begin/end with the right tags. Flow tables are edited by ofproto/flow_table.pyx through `br.tables`.
+cdef class BridgeHandle:
+    cdef Bridge *br
+    cdef readonly SwitchHandle owner
+    cdef readonly str name
