@@ -1,0 +1,60 @@
+# The commands of the house. Everything runs from a clean checkout: `make build` is called by the others.
+PY := .venv/bin/python
+EXT_SOURCES := $(shell find vslib datapath ofproto -name '*.pyx' -o -name '*.pxd')
+COMPILED := build/.compiled
+
+.PHONY: build demo test check check-debug lint types house bench soak docs clean
+
+build: $(COMPILED)
+
+.venv/.ready: pyproject.toml .ci/setup
+	.ci/setup venv
+	@touch $@
+
+$(COMPILED): .venv/.ready setup.py $(EXT_SOURCES)
+	$(PY) setup.py -q build_ext --inplace --parallel 2
+	@mkdir -p build && touch $@
+
+demo: build
+	.ci/setup tools
+	$(PY) -m bench.demo
+
+test: build
+	.ci/setup tools
+	$(PY) -m pytest -q -n 2 --dist loadfile tests
+
+lint: build
+	.venv/bin/ruff check .
+
+types: build
+	.venv/bin/mypy
+
+# Layering, sizes, stale generated files and compiler hints are tests of their own: they fail fast and name the line.
+house: build
+	$(PY) -m pytest -q tests/test_house.py
+
+check: lint types house test
+
+# The build with bounds checks and C assertions on, in a copy of the tree so that the release build stays as it is.
+check-debug: build
+	.ci/setup tools
+	rm -rf build/debug-tree && mkdir -p build/debug-tree
+	git ls-files -z | xargs -0 cp --parents -t build/debug-tree
+	cd build/debug-tree && CYVSWITCH_DEBUG=1 ../../$(PY) setup.py -q build_ext --inplace --parallel 2
+	cd build/debug-tree && ../../$(PY) -m pytest -q -n 2 --dist loadfile tests
+
+bench: build
+	.ci/setup tools
+	$(PY) -m bench
+
+soak: build
+	.ci/setup tools
+	$(PY) -m pytest -q -m slow --soak tests
+
+docs: build
+	$(PY) -m datapath.gen
+	$(PY) -m ofproto.gen_docs
+
+clean:
+	rm -rf build .venv
+	find vslib datapath ofproto -name '*.so' -delete
