@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from vslib import coverage, stream_tls, stream_unix, vlog
 from vslib.clock import CLOCK
@@ -32,6 +33,7 @@ log = vlog.get("stream")
 _opened = coverage.counter("stream_open")
 _listened = coverage.counter("pstream_open")
 
+_AddressInfo = tuple[int, int, int, str, Any]
 OnConnect = Callable[["Stream"], Awaitable[None] | None]
 
 
@@ -261,7 +263,6 @@ class Listener:
         self._identity = stream_unix.identity(target.path) if target.carrier == "unix" else None
         self._server: asyncio.AbstractServer | None = None
         self._serial = 0
-        self._tasks: set[asyncio.Task[None]] = set()
         _listened.inc()
 
     async def start(self) -> None:
@@ -321,7 +322,7 @@ async def listen(target: str, default_port: int | None, on_connect: OnConnect, *
         if parsed.carrier == "unix":
             sock = stream_unix.listen_now(parsed.path, BACKLOG, mode)
         else:
-            sock = _bind_tcp(parsed.host, parsed.port)
+            sock = await _bind_tcp(parsed.host, parsed.port)
     except OSError as error:
         raise ConfigError(f"{target}: listen failed: {error.strerror or error}") from error
     listener = Listener(parsed, sock, on_connect)
@@ -329,10 +330,9 @@ async def listen(target: str, default_port: int | None, on_connect: OnConnect, *
     return listener
 
 
-def _bind_tcp(host: str, port: int) -> socket.socket:
+async def _bind_tcp(host: str, port: int) -> socket.socket:
     """Return a listening socket; an empty host means every IPv4 address, as in Open vSwitch."""
-    found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, proto, _, address = found[0]
+    family, kind, proto, _, address = await _resolve(host or "0.0.0.0", port)
     sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, proto)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -342,3 +342,12 @@ def _bind_tcp(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+async def _resolve(host: str, port: int) -> _AddressInfo:
+    """Return the first address of ``host``; names are looked up on another thread, so nothing stalls (MG.16)."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        return (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))[0]
