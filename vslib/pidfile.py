@@ -48,6 +48,7 @@ class PidFile:
 def create(path: str) -> PidFile:
     """Make and lock the pid file; raises ConfigError if another process holds it or it cannot be written."""
     while True:
+        _refuse_own(path)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -61,10 +62,15 @@ def create(path: str) -> PidFile:
         os.close(fd)
 
 
+def _refuse_own(path: str) -> None:
+    """Raise ConfigError if this process holds the file: only opening and closing it again would lose the lock."""
+    with contextlib.suppress(FileNotFoundError):
+        if _key(path) in _held:
+            raise ConfigError(f"{path}: already running as pid {os.getpid()}, aborting")
+
+
 def _lock(fd: int, path: str) -> bool:
     """Lock and fill the file; return False if it was replaced or removed meanwhile, so that the caller tries again."""
-    if _key(fd) in _held:
-        raise ConfigError(f"{path}: already running as pid {os.getpid()}, aborting")
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
