@@ -19,4 +19,6 @@ def unregister(name: str) -> None:
 
 def show() -> str:
     """Return ``name:count`` pairs on one line, sorted by name."""
+    if not _sources:
+        return ""
     return " ".join(f"{name}:{_sources[name]()}" for name in sorted(_sources)) + "\n"

@@ -221,7 +221,7 @@ async def call(target: str, command: str, *args: str, timeout_s: float | None = 
     try:
         return str(await session.call(command, list(args), timeout_s))
     except jsonrpc.RpcError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(_text(error.error).rstrip("\n")) from error
     except jsonrpc.SessionClosed as error:
         raise ConfigError(f"{path}: transaction error ({session.close_reason})") from error
     finally:
@@ -239,7 +239,7 @@ def call_sync(target: str, command: str, *args: str, timeout_s: float | None = 3
     except OSError as error:
         raise ConfigError(f'cannot talk to "{path}" ({error.strerror or error})') from error
     if reply.kind == jsonrpc.ERROR:
-        raise CommandError(_text(reply.error))
+        raise CommandError(_text(reply.error).rstrip("\n"))
     return _text(reply.result)
 
 

@@ -191,6 +191,7 @@ _prefix = vlog_pattern.compile_pattern(SYSLOG_PREFIX + " ")
 _facility = FACILITIES["daemon"]
 _log_file: _LogFile | None = None
 _numbering = _Numbering()
+logging.getLogger(ROOT).addHandler(logging.NullHandler())  # embedded: silent unless the program logs
 program = "ovs-vswitchd"  # %A, set by set_program
 
 
