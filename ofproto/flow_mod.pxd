@@ -41,8 +41,9 @@ cdef struct Match:             # value & ~mask is always 0
 
 cdef struct FlowMod:
     Match match
-    uint64_t cookie            # host order
-    uint64_t cookie_mask       # filter of modify and delete (0 = any)
+    uint64_t cookie            # filter of modify and delete under cookie_mask, host order (OpenFlow 1.1+, NXM_NX_COOKIE)
+    uint64_t cookie_mask       # 0 = any cookie
+    uint64_t new_cookie        # what an added or modified rule gets, host order; all ones = none given (a modify then never adds); an add always gives one
     bint modify_cookie         # a modify that adds or changes sets the cookie (OpenFlow 1.0 semantics, NXM with cookie)
     uint8_t table_id           # TABLE_ALL = all (delete) or 0 by default (add)
     uint8_t command            # FlowModCommand

@@ -19,10 +19,12 @@ cdef struct MaskShape:         # the nonzero words of a mask
     uint16_t n                 # how many
     uint16_t[KEY_WORDS] index  # word number in FlowKey, ordered by stage
     uint64_t[KEY_WORDS] mask   # mask of that word
+    uint64_t hash              # of all of the above
 
 cdef struct Rule:
-    Rule *next                 # same hash bucket
-    Subtable *subtable         # gives the mask
+    Rule *next                 # same hash bucket, by falling priority
+    Rule *dead_next            # removed, not yet collected: the next of its table
+    Subtable *subtable         # gives the mask (one reference held)
     uint64_t hash
     uint64_t cookie
     uint64_t add_version       # first version that sees it
@@ -36,40 +38,72 @@ cdef struct Rule:
     int64_t used_ns            # atomic
     uint64_t n_packets         # atomic
     uint64_t n_bytes           # atomic
-    uint16_t priority
+    uint32_t priority          # above 0xffff: a hidden rule of the switch itself
     uint16_t idle_timeout_s
     uint16_t hard_timeout_s
     uint16_t importance
     uint16_t flags             # FlowFlag
     uint8_t table_id
     uint8_t reason             # OFPRR_* once removed
+    uint8_t forward_counts     # replaced_by also inherits packets and bytes, not just the time of last use
     uint64_t[1] words          # subtable.shape.n masked words of the match
 
-cdef struct Subtable:
+cdef struct PriorityCount:     # how many rules of a subtable have one priority
+    uint32_t priority
+    uint32_t n_rules
+
+cdef struct Subtable:          # a linear hash table (Litwin 1980): each insert splits at most one bucket, so growing never stalls the lock
     MaskShape shape
+    Subtable *next             # same bucket of Table.by_mask
     Rule **buckets
-    uint32_t n_buckets         # a power of two
+    uint32_t n_buckets         # a power of two; those below `split` have been split: n_buckets + split are in use
+    uint32_t split
+    uint32_t capacity          # room in `buckets`
     uint32_t n_rules           # rules in it, those removed but not yet collected included
-    uint16_t max_priority      # upper bound
-    uint32_t max_count         # rules at max_priority
+    uint32_t refs              # atomic: the table and each of its rules, linked or not
+    uint32_t max_priority      # of those n_rules
+    PriorityCount *priorities  # by rising priority
+    uint32_t n_priorities
+    uint32_t priorities_capacity
 
 cdef struct Table:
     Subtable **subtables       # by falling max_priority
+    uint32_t *max_priorities   # of each, so that finding a place does not touch the subtables
     uint32_t n_subtables
+    uint32_t subtables_capacity
+    Subtable **by_mask         # hash table over MaskShape.hash
+    uint32_t n_by_mask         # a power of two
     uint32_t n_rules           # visible now (to the latest version)
+    Rule *dead                 # removed rules in order of remove_version
+    Rule *dead_last
     uint64_t n_lookups         # atomic
     uint64_t n_matches         # atomic
 
-cdef Table *table_new() noexcept nogil
-cdef void table_free(Table *table) noexcept nogil
+ctypedef int (*RuleVisitor)(void *arg, Rule *rule) noexcept nogil
+
+cdef Table *table_new() noexcept nogil                                                 # NULL without memory
+cdef void table_free(Table *table) noexcept nogil                                      # gives up the table's references; NULL is allowed
+cdef void mask_shape(const FlowKey *mask, MaskShape *out) noexcept nogil
 # The highest-priority rule visible at `version` that matches key, or NULL. ORs every bit that decided the answer into `mask` (may be NULL). No reference is taken.
 cdef Rule *table_lookup(const Table *table, const FlowKey *key, uint64_t version, FlowKey *mask) noexcept nogil
-cdef Rule *table_find_exact(const Table *table, const Match *match, uint16_t priority, uint64_t version) noexcept nogil
-cdef int table_insert(Table *table, Rule *rule, const Match *match) noexcept nogil     # 0, -1 without memory; takes over the caller's reference
-cdef void table_remove(Table *table, Rule *rule, uint64_t version) noexcept nogil      # invisible from `version`; memory goes by table_collect
+cdef Rule *table_find_exact(const Table *table, const Match *match, uint32_t priority, uint64_t version) noexcept nogil
+# The same with the mask's shape at hand; value is masked already.
+cdef Rule *table_find_shaped(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority, uint64_t version) noexcept nogil
+# Whether a rule of this priority, visible at `version`, could match a packet that the match also matches.
+cdef bint table_overlaps(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority, uint64_t version) noexcept nogil
+# Calls visit for each rule visible at `version` that is at least as specific as the match (the loose criterion of OpenFlow); stops when it returns
+# nonzero and returns that. visit may remove the rule it is given.
+cdef int table_each(const Table *table, const MaskShape *shape, const FlowKey *value, uint64_t version, RuleVisitor visit, void *arg) noexcept nogil
+# 0, or -1 without memory; takes over the caller's reference. The rule's priority and versions are set before.
+cdef int table_insert(Table *table, Rule *rule, const Match *match) noexcept nogil
+cdef int table_insert_shaped(Table *table, Rule *rule, const MaskShape *shape, const FlowKey *value) noexcept nogil
+cdef void table_remove(Table *table, Rule *rule, uint64_t version) noexcept nogil      # invisible from `version` (never falling); memory goes by table_collect
 cdef void table_collect(Table *table, uint64_t oldest_version) noexcept nogil          # unlink rules that no version >= oldest_version sees
-cdef Rule *rule_new(const MaskShape *shape_hint, uint32_t acts_length) noexcept nogil  # zeroed, refs 1, acts allocated
+cdef bint table_collect_some(Table *table, uint64_t oldest_version, uint32_t limit) noexcept nogil     # at most `limit` of them; 1 = there are more
+cdef Rule *rule_new(const MaskShape *shape, uint32_t acts_length) noexcept nogil       # zeroed, refs 1, room for words and acts; NULL without memory
 cdef void rule_ref(Rule *rule) noexcept nogil
 cdef void rule_unref(Rule *rule) noexcept nogil
+# Rule `old`, already removed, hands its counters to `new` now and all that is credited to it later; forward_counts 0: only the time of last use.
+cdef void rule_replace(Rule *old, Rule *new, bint forward_counts) noexcept nogil
 cdef void rule_credit(Rule *rule, uint64_t packets, uint64_t bytes, int64_t used_ns) noexcept nogil   # follows replaced_by
 cdef void rule_match(const Rule *rule, Match *out) noexcept nogil                      # expand the match
