@@ -110,7 +110,8 @@ class Reconnect:
     def connecting(self, now_ms: int) -> None:
         """An attempt began that will end later in ``connected`` or ``connect_failed``."""
         if self.state != "CONNECTING":
-            self._info("listening..." if self.passive else "connecting...")
+            if self.passive or not self._gone_quiet:
+                self._info("listening..." if self.passive else "connecting...")
             self._enter("CONNECTING", now_ms)
 
     def listening(self, now_ms: int) -> None:
@@ -145,8 +146,11 @@ class Reconnect:
         self._log_end(error)
         if was_connected:
             self.last_disconnected_ms = now_ms
-        self.backoff_ms = self._next_backoff(was_connected)
-        self._enter("BACKOFF" if self._may_retry() else "VOID", now_ms)
+        if not self._may_retry():
+            self._enter("VOID", now_ms)
+            return
+        self._set_next_backoff(was_connected)
+        self._enter("BACKOFF", now_ms)
 
     def activity(self, now_ms: int) -> None:
         """The peer was heard."""
@@ -196,32 +200,45 @@ class Reconnect:
         self.max_tries -= 1
         return True
 
-    def _next_backoff(self, was_connected: bool) -> int:
-        """Return the wait before the next attempt; a connection that lasted starts the doubling afresh."""
-        first_ms = 0 if self.passive else self.min_backoff_ms
+    def _set_next_backoff(self, was_connected: bool) -> None:
+        """Choose the wait before the next attempt; a connection that lasted starts the doubling afresh."""
+        lasted_ms = self.last_activity_ms - (self.last_connected_ms or 0)
         if self.backoff_free_tries > 1:
             self.backoff_free_tries -= 1
-            return first_ms
-        lasted_ms = self.last_activity_ms - (self.last_connected_ms or 0)
-        if was_connected and (self.passive or lasted_ms >= self.backoff_ms):
-            return first_ms
-        if self.backoff_ms < self.min_backoff_ms:
-            return self.min_backoff_ms
-        return self.backoff_ms * 2 if self.backoff_ms < self.max_backoff_ms / 2 else self.max_backoff_ms
+            self.backoff_ms = 0
+        elif was_connected and (self.passive or lasted_ms >= self.backoff_ms):
+            self.backoff_ms = 0 if self.passive else self.min_backoff_ms
+        elif self.backoff_ms < self.min_backoff_ms:
+            self.backoff_ms = self.min_backoff_ms
+        elif self.backoff_ms < self.max_backoff_ms / 2:
+            self.backoff_ms *= 2
+            what = "trying to listen again" if self.passive else "reconnect"
+            self._info(f"waiting {self.backoff_ms / 1000:.3g} seconds before {what}")
+        else:
+            if not self._gone_quiet:
+                what = "try to listen" if self.passive else "reconnect"
+                self._info(f"continuing to {what} in the background but suppressing further logging")
+            self.backoff_ms = self.max_backoff_ms
+
+    @property
+    def _gone_quiet(self) -> bool:
+        """Whether attempts fail so steadily that their log lines would tell nothing new."""
+        return self.backoff_ms >= self.max_backoff_ms
 
     def _log_end(self, error: str) -> None:
+        level = vlog.WARN if error else vlog.DBG if self.quiet else vlog.INFO
         if self.is_connected:
-            if error:
-                log.warn("%s: connection dropped (%s)", self.name, error)
-            else:
-                self._info("connection closed by peer")
+            text = f"connection dropped ({error})" if error else "connection closed by peer"
         elif self.state == "LISTENING":
-            self._info(f"error listening for connections ({error})" if error else "error listening for connections")
+            text = f"error listening for connections ({error})" if error else "error listening for connections"
         elif self.state == "RECONNECT":
-            self._info("connection dropped")
+            text = "connection closed by client"
+        elif self._gone_quiet:
+            return
         else:
-            what = "listening" if self.passive else "connection"
-            self._info(f"{what} attempt failed ({error})" if error else f"{what} attempt timed out")
+            what = "listen" if self.passive else "connection"
+            text = f"{what} attempt failed ({error})" if error else f"{what} attempt timed out"
+        log.log(level, "%s: %s", self.name, text)
 
     def _info(self, text: str) -> None:
         log.log(vlog.DBG if self.quiet else vlog.INFO, "%s: %s", self.name, text)
