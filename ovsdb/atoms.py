@@ -2,8 +2,8 @@
 
 How values are held: integer -> int, real -> float, boolean -> bool, string -> str, uuid -> canonical lower-case str.
 A *datum* is always a sorted tuple: of atoms for a scalar, optional or set column, of (key, value) pairs for a map. A
-sorted tuple is immutable, compares and hashes in C and already has the order in which ovsdb-server prints it. UUIDs stay
-text because the wire, the file and every index want text; a `uuid.UUID` costs 2 us to make and is made by the IDL only.
+sorted tuple is immutable, compares and hashes in C and already has the order in which ovsdb-server prints it. UUIDs
+stay text because the wire, the file and every index want text; a `uuid.UUID` costs 2 us to make, so only the IDL does.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _parse_boolean(value: Any, _symbols: SymbolTable | None) -> bool:
 
 
 def _parse_string(value: Any, _symbols: SymbolTable | None) -> str:
-    if type(value) is not str:
+    if not isinstance(value, str):
         raise syntax_error(value, "expected string")
     return value
 
@@ -97,7 +97,7 @@ def _parse_uuid(value: Any, symbols: SymbolTable | None) -> str:
         if tag == "uuid":
             if not UUID_RE.fullmatch(text):
                 raise syntax_error(value, f'"{text}" is not a valid UUID')
-            return text.lower()
+            return str(text.lower())
         if tag == "named-uuid" and symbols is not None:
             if not ID_RE.fullmatch(text):
                 raise syntax_error(value, f'"{text}" is not a valid uuid-name')

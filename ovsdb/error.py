@@ -5,6 +5,7 @@ Every failure that a client may cause ends here; the server turns it into the ``
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -52,8 +53,9 @@ class OvsdbError(PeerError):
         if self.details:
             result["details"] = self.details
         if self.syntax is not OvsdbError.NO_SYNTAX:
-            text = json.dumps(self.syntax, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-            result["syntax"] = text if len(text) <= MAX_SYNTAX_CHARS else text[:MAX_SYNTAX_CHARS] + "..."
+            with contextlib.suppress(RecursionError, ValueError):  # nested too deep to print
+                text = json.dumps(self.syntax, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+                result["syntax"] = text if len(text) <= MAX_SYNTAX_CHARS else text[:MAX_SYNTAX_CHARS] + "..."
         return result
 
 

@@ -195,7 +195,7 @@ def _parse_base(value: Any) -> BaseType:
         raise syntax_error(value, f'"{kind}" is not an atomic-type')
     limits = ATOMS[kind].limits
     kinds: Any = {"integer": int, "real": (int, float), "string": int, "uuid": str}.get(kind, int)
-    optional = {name: kinds for name in limits} | {"enum": (list, str, int, float, bool)}
+    optional = dict.fromkeys(limits, kinds) | {"enum": (list, str, int, float, bool)}
     spec = members(value, "ovsdb type", {"type": str}, optional)
     enum = None
     if "enum" in spec:
