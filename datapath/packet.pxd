@@ -24,6 +24,8 @@ cdef enum OffloadFlag:         # Packet.offload: what the virtio-net header said
     OFFLOAD_ECN = 32           # a GSO frame whose segments need care for CWR
     OFFLOAD_GSO = 28           # any of TSO4, TSO6, USO
 
+cdef struct PacketPool         # below: packets point back to their pool
+
 cdef struct Packet:
     uint8_t *data              # first byte of the Ethernet header
     uint32_t length            # bytes of the frame
