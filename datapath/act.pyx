@@ -1,0 +1,119 @@
+"""Builders of action programs: an array of ops that translation grows and the forwarder keeps.
+
+Place: between the miss function (writes an ActBuf) and execute (runs a Program). Thread rule: an ActBuf belongs to one translation, a
+Program to one forwarder.
+"""
+
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+cdef enum:
+    FIRST_OPS = 32             # capacity of a fresh buffer: most programs have fewer ops
+
+
+cdef int actbuf_init(ActBuf *buf) noexcept nogil:
+    memset(buf, 0, sizeof(ActBuf))
+    buf.ops = <ActOp *>malloc(FIRST_OPS * sizeof(ActOp))
+    if buf.ops == NULL:
+        buf.overflow = True
+        return -1
+    buf.capacity = FIRST_OPS
+    return 0
+
+
+cdef void actbuf_free(ActBuf *buf) noexcept nogil:
+    free(buf.ops)
+    memset(buf, 0, sizeof(ActBuf))
+
+
+cdef bint grow(ActBuf *buf) noexcept nogil:
+    cdef uint32_t capacity = min(<uint32_t>PROGRAM_OPS_MAX, max(<uint32_t>FIRST_OPS, buf.capacity * 2))
+    cdef ActOp *ops
+    if buf.n >= PROGRAM_OPS_MAX:
+        return False
+    ops = <ActOp *>realloc(buf.ops, capacity * sizeof(ActOp))
+    if ops == NULL:
+        return False
+    buf.ops = ops
+    buf.capacity = capacity
+    return True
+
+
+cdef ActOp *act_add(ActBuf *buf, uint8_t kind) noexcept nogil:
+    cdef ActOp *op
+    if buf.n >= buf.capacity and not grow(buf):
+        buf.overflow = True
+        return NULL
+    op = &buf.ops[buf.n]
+    buf.n += 1
+    memset(op, 0, sizeof(ActOp))
+    op.kind = kind
+    return op
+
+
+cdef void act_output(ActBuf *buf, uint32_t port_no) noexcept nogil:
+    cdef ActOp *op = act_add(buf, ACT_OUTPUT)
+    if op != NULL:
+        op.arg = port_no
+
+
+cdef void act_set(ActBuf *buf, uint8_t slot, const uint8_t *value, const uint8_t *mask, uint32_t n_bytes) noexcept nogil:
+    cdef ActOp *op = act_add(buf, ACT_SET)
+    cdef uint32_t i
+    if op == NULL:
+        return
+    op.slot = slot
+    # Bits outside the mask are cleared, so that equal programs are equal bytes.
+    for i in range(min(n_bytes, <uint32_t>sizeof(op.value))):
+        op.value[i] = value[i] & mask[i]
+        op.mask[i] = mask[i]
+
+
+cdef void act_push_vlan(ActBuf *buf, uint16_t tpid, uint16_t tci) noexcept nogil:
+    cdef ActOp *op = act_add(buf, ACT_PUSH_VLAN)
+    if op != NULL:
+        op.arg = <uint32_t>tpid << 16 | tci
+
+
+cdef void act_pop_vlan(ActBuf *buf) noexcept nogil:
+    act_add(buf, ACT_POP_VLAN)
+
+
+cdef void act_punt(ActBuf *buf, uint64_t cookie) noexcept nogil:
+    cdef ActOp *op = act_add(buf, ACT_PUNT)
+    if op != NULL:
+        memcpy(op.value, &cookie, sizeof(cookie))
+
+
+cdef uint64_t act_punt_cookie(const ActOp *op) noexcept nogil:
+    cdef uint64_t cookie
+    memcpy(&cookie, op.value, sizeof(cookie))
+    return cookie
+
+
+cdef void act_drop(ActBuf *buf, uint32_t reason, uint16_t table) noexcept nogil:
+    cdef ActOp *op = act_add(buf, ACT_DROP)
+    if op != NULL:
+        op.arg = reason
+        op.aux = table
+
+
+cdef Program *program_make(const ActBuf *buf) noexcept nogil:
+    cdef size_t n_bytes = sizeof(Program) + buf.n * sizeof(ActOp)
+    cdef Program *program = <Program *>malloc(n_bytes)
+    if program == NULL:
+        return NULL
+    program.refs = 1
+    program.n_ops = buf.n
+    memcpy(program.ops, buf.ops, buf.n * sizeof(ActOp))
+    return program
+
+
+cdef void program_unref(Program *program) noexcept nogil:
+    program.refs -= 1
+    if program.refs == 0:
+        free(program)
+
+
+cdef bint program_equal(const Program *a, const ActBuf *b) noexcept nogil:
+    return a.n_ops == b.n and memcmp(a.ops, b.ops, b.n * sizeof(ActOp)) == 0
