@@ -52,6 +52,10 @@ cdef struct Port:
 # Make a vector fit the port, in place: completes checksums the port cannot, drops (with reason, released) GSO frames and over-long frames
 # it cannot take. Returns how many packets remain at the front of pkts. Called by the forwarder just before tx.
 cdef uint32_t port_prepare(Port *port, Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil
+cdef void port_drop(Packet *pkt, uint32_t reason, PortStats *stats) noexcept nogil     # count a DropReason and release the packet
+cdef void port_refuse(uint32_t reason, PortStats *stats) noexcept nogil     # count a frame for which no packet was made
+cdef int port_finish_rx(Port *port, Batch *batch, PortStats *stats) noexcept nogil     # end of every rx: stamp in_port, count; drops the batch of a port that is not up; batch.n
+cdef uint32_t port_tx_reason(int error) noexcept nogil       # the DropReason for an errno that a send call gave
 
 # Shell around a Port: owns its memory and descriptors. Subclasses (TapPort, AfPacketPort, PipePort, ...) set the functions in __init__.
 cdef class PortHandle:
@@ -59,3 +63,4 @@ cdef class PortHandle:
     cdef readonly str name     # device or wire name
     cdef readonly str kind     # "tap", "internal", "system", "pipe", "dummy"
     cdef bint closed
+    cdef public bint attached  # set by the datapath from attach to the last detach acknowledgement; close() is refused meanwhile
