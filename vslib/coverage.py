@@ -102,10 +102,10 @@ def sample() -> None:
 
 
 def start() -> None:
-    """Sample on the running loop's clock from now on; harmless if already started."""
+    """Sample on the running loop's clock from now on; a second start moves the sampling to the loop of its caller."""
     global _timer
-    if _timer is None:
-        _timer = CLOCK.call_later(SLOT_S, _tick)
+    stop()
+    _timer = CLOCK.call_later(SLOT_S, _tick)
 
 
 def stop() -> None:
