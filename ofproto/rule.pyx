@@ -1,0 +1,703 @@
+"""The classifier: rules by mask, a linear hash table per mask, versions, and an exact account of the bits a look-up read.
+
+Place in the packet's path: translation calls table_lookup for table 0 and at each resubmit or goto. Thread rule: see rule.pxd; a rule's counters and
+references are atomic because forwarders credit and release rules without the lock.
+
+Two things make the reported mask narrow. Subtables come by falling highest priority, so a good match ends the search. And a subtable of at most
+WALK_RULES rules is compared word by word in the order of the shape (pipeline, tunnel, then link to transport layer), so a rule that fails on its
+Ethernet type does not put its transport ports into the megaflow.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memmove, memset
+
+from datapath.flow_key cimport FlowKey, KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_WORDS
+from ofproto.atomics cimport add_u64, count_u32, drop_u32, load_ptr, raise_i64, store_ptr, take_u64
+from ofproto.flow_mod cimport Match
+
+cdef enum:
+    WALK_RULES = 4             # subtables up to this size are walked instead of hashed
+    MIN_BUCKETS = 4            # of a subtable; a power of two
+
+cdef uint64_t HASH_K = 0x9e3779b97f4a7c15
+
+
+# --- hashes and shapes ------------------------------------------------------------------------------------------------------------------------------
+
+cdef inline uint64_t mix(uint64_t h, uint64_t word) noexcept nogil:
+    h ^= word
+    h = (h ^ (h >> 32)) * HASH_K               # high bits first come down, as a product carries only upwards
+    return h ^ (h >> 29)
+
+
+cdef inline uint16_t shape_add(const uint64_t *words, uint32_t begin, uint32_t end, uint16_t n, MaskShape *out) noexcept nogil:
+    cdef uint32_t i
+    for i in range(begin, end):
+        if words[i]:
+            out.index[n] = i
+            out.mask[n] = words[i]
+            n += 1
+    return n
+
+
+cdef void mask_shape(const FlowKey *mask, MaskShape *out) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *>mask
+    cdef uint64_t hash = HASH_K
+    cdef uint32_t i
+    # The order of reading: what costs a megaflow nothing (pipeline) first, the most specific header last.
+    out.n = shape_add(words, KEY_PACKET_WORDS, KEY_WORDS, 0, out)
+    out.n = shape_add(words, KEY_BASE_WORDS, KEY_PACKET_WORDS, out.n, out)
+    out.n = shape_add(words, 0, KEY_BASE_WORDS, out.n, out)
+    for i in range(out.n):
+        hash = mix(hash, out.mask[i] + out.index[i])
+    out.hash = hash
+
+
+cdef inline bint shape_equal(const MaskShape *a, const MaskShape *b) noexcept nogil:
+    return (a.hash == b.hash and a.n == b.n
+            and memcmp(a.index, b.index, a.n * sizeof(uint16_t)) == 0
+            and memcmp(a.mask, b.mask, a.n * sizeof(uint64_t)) == 0)
+
+
+cdef inline uint64_t hash_key(const MaskShape *shape, const uint64_t *key) noexcept nogil:
+    """Hash of the key's words under the shape's mask."""
+    cdef uint64_t hash = 0
+    cdef uint32_t i
+    for i in range(shape.n):
+        hash = mix(hash, key[shape.index[i]] & shape.mask[i])
+    return hash
+
+
+cdef inline bint words_match(const Rule *rule, const MaskShape *shape, const uint64_t *key) noexcept nogil:
+    cdef uint32_t i
+    for i in range(shape.n):
+        if (key[shape.index[i]] & shape.mask[i]) != rule.words[i]:
+            return False
+    return True
+
+
+cdef inline bint visible(const Rule *rule, uint64_t version) noexcept nogil:
+    return rule.add_version <= version < rule.remove_version
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------------------------------------
+
+cdef Rule *rule_new(const MaskShape *shape, uint32_t acts_length) noexcept nogil:
+    cdef size_t size = sizeof(Rule) + shape.n * sizeof(uint64_t)       # Rule holds one word already; the acts begin behind the last
+    cdef Rule *rule = <Rule *>malloc(size + acts_length)
+    if rule == NULL:
+        return NULL
+    memset(rule, 0, size)
+    rule.acts = <uint8_t *>rule + size
+    rule.acts_length = acts_length
+    rule.refs = 1
+    rule.remove_version = VERSION_FOREVER
+    return rule
+
+
+cdef void rule_ref(Rule *rule) noexcept nogil:
+    count_u32(&rule.refs, 1)
+
+
+cdef void rule_unref(Rule *rule) noexcept nogil:
+    cdef Rule *heir
+    while rule != NULL and drop_u32(&rule.refs) == 0:
+        heir = rule.replaced_by                # a loop, as a rule modified a million times is a chain a million long
+        subtable_unref(rule.subtable)
+        free(rule)
+        rule = heir
+
+
+cdef void rule_replace(Rule *old, Rule *new, bint forward_counts) noexcept nogil:
+    rule_ref(new)
+    old.forward_counts = forward_counts
+    store_ptr(<void **>&old.replaced_by, new)
+    pass_on(old, new)
+
+
+cdef inline void pass_on(Rule *old, Rule *new) noexcept nogil:
+    """Move what `old` has counted; whoever credits `old` at this moment looks for the heir afterwards and moves it again, so nothing is lost or doubled."""
+    cdef uint64_t packets = take_u64(&old.n_packets)
+    cdef uint64_t bytes = take_u64(&old.n_bytes)
+    raise_i64(&new.used_ns, old.used_ns)
+    if old.forward_counts:
+        rule_credit(new, packets, bytes, 0)
+
+
+cdef void rule_credit(Rule *rule, uint64_t packets, uint64_t bytes, int64_t used_ns) noexcept nogil:
+    cdef Rule *heir = <Rule *>load_ptr(<void **>&rule.replaced_by)
+    while heir != NULL:
+        if not rule.forward_counts:
+            packets = 0
+            bytes = 0
+        rule = heir
+        heir = <Rule *>load_ptr(<void **>&rule.replaced_by)
+    add_u64(&rule.n_packets, packets)
+    add_u64(&rule.n_bytes, bytes)
+    raise_i64(&rule.used_ns, used_ns)
+    heir = <Rule *>load_ptr(<void **>&rule.replaced_by)
+    if heir != NULL:                           # replaced between the two looks
+        pass_on(rule, heir)
+
+
+cdef void rule_match(const Rule *rule, Match *out) noexcept nogil:
+    cdef const MaskShape *shape = &rule.subtable.shape
+    cdef uint64_t *value = <uint64_t *>&out.value
+    cdef uint64_t *mask = <uint64_t *>&out.mask
+    cdef uint32_t i
+    memset(out, 0, sizeof(Match))
+    for i in range(shape.n):
+        value[shape.index[i]] = rule.words[i]
+        mask[shape.index[i]] = shape.mask[i]
+
+
+# --- one subtable: a linear hash table --------------------------------------------------------------------------------------------------------------
+
+cdef Subtable *subtable_new(const MaskShape *shape) noexcept nogil:
+    cdef Subtable *subtable = <Subtable *>calloc(1, sizeof(Subtable))
+    if subtable == NULL:
+        return NULL
+    subtable.buckets = <Rule **>calloc(MIN_BUCKETS, sizeof(Rule *))
+    if subtable.buckets == NULL:
+        free(subtable)
+        return NULL
+    memcpy(&subtable.shape, shape, sizeof(MaskShape))
+    subtable.n_buckets = subtable.capacity = MIN_BUCKETS
+    subtable.refs = 1
+    return subtable
+
+
+cdef void subtable_unref(Subtable *subtable) noexcept nogil:
+    if subtable != NULL and drop_u32(&subtable.refs) == 0:
+        free(subtable.buckets)
+        free(subtable.priorities)
+        free(subtable)
+
+
+cdef inline Rule **bucket_of(const Subtable *subtable, uint64_t hash) noexcept nogil:
+    cdef uint32_t i = hash & (subtable.n_buckets - 1)
+    if i < subtable.split:
+        i = hash & (2 * subtable.n_buckets - 1)
+    return &subtable.buckets[i]
+
+
+cdef int bucket_split(Subtable *subtable) noexcept nogil:
+    """Add one bucket: divide the one at `split` in two; 0, or -1 without memory (then the table is merely denser)."""
+    cdef uint32_t capacity = 2 * subtable.capacity
+    cdef void *grown
+    cdef Rule *rule
+    cdef Rule **low
+    cdef Rule **high
+    if subtable.n_buckets + subtable.split == subtable.capacity:
+        grown = realloc(subtable.buckets, capacity * sizeof(Rule *))
+        if grown == NULL:
+            return -1
+        subtable.buckets = <Rule **>grown
+        subtable.capacity = capacity
+    low = &subtable.buckets[subtable.split]
+    high = &subtable.buckets[subtable.split + subtable.n_buckets]
+    rule = low[0]
+    while rule != NULL:                        # both chains keep falling priority
+        if rule.hash & subtable.n_buckets:
+            high[0] = rule
+            high = &rule.next
+        else:
+            low[0] = rule
+            low = &rule.next
+        rule = rule.next
+    low[0] = high[0] = NULL
+    subtable.split += 1
+    if subtable.split == subtable.n_buckets:
+        subtable.n_buckets *= 2
+        subtable.split = 0
+    return 0
+
+
+cdef void bucket_merge(Subtable *subtable) noexcept nogil:
+    """Give up the last bucket: its rules go back to the bucket they were split from."""
+    cdef Rule *a
+    cdef Rule *b
+    cdef Rule **tail
+    cdef void *shrunk
+    if subtable.split == 0:
+        subtable.n_buckets //= 2
+        subtable.split = subtable.n_buckets
+    subtable.split -= 1
+    tail = &subtable.buckets[subtable.split]
+    a = tail[0]
+    b = subtable.buckets[subtable.split + subtable.n_buckets]
+    while a != NULL and b != NULL:
+        if a.priority >= b.priority:
+            tail[0] = a
+            a = a.next
+        else:
+            tail[0] = b
+            b = b.next
+        tail = &tail[0].next
+    tail[0] = a if a != NULL else b
+    if subtable.split == 0 and subtable.capacity >= 4 * subtable.n_buckets and subtable.capacity > MIN_BUCKETS:
+        shrunk = realloc(subtable.buckets, 2 * subtable.n_buckets * sizeof(Rule *))
+        if shrunk != NULL:
+            subtable.buckets = <Rule **>shrunk
+            subtable.capacity = 2 * subtable.n_buckets
+
+
+cdef void bucket_link(Subtable *subtable, Rule *rule) noexcept nogil:
+    cdef Rule **at = bucket_of(subtable, rule.hash)
+    while at[0] != NULL and at[0].priority > rule.priority:
+        at = &at[0].next
+    rule.next = at[0]
+    at[0] = rule
+    subtable.n_rules += 1
+    if subtable.n_rules > subtable.n_buckets + subtable.split:
+        bucket_split(subtable)
+
+
+cdef void bucket_unlink(Subtable *subtable, Rule *rule) noexcept nogil:
+    cdef Rule **at = bucket_of(subtable, rule.hash)
+    while at[0] != rule:
+        at = &at[0].next
+    at[0] = rule.next
+    subtable.n_rules -= 1
+    if subtable.n_buckets + subtable.split > MIN_BUCKETS and 4 * subtable.n_rules < subtable.n_buckets + subtable.split:
+        bucket_merge(subtable)
+
+
+# --- priorities of a subtable -----------------------------------------------------------------------------------------------------------------------
+
+cdef uint32_t priority_place(const Subtable *subtable, uint32_t priority) noexcept nogil:
+    """Index of the first entry that is not below `priority`."""
+    cdef uint32_t low = 0, high = subtable.n_priorities, middle
+    if high and subtable.priorities[high - 1].priority < priority:
+        return high
+    while low < high:
+        middle = (low + high) // 2
+        if subtable.priorities[middle].priority < priority:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef bint priority_known(const Subtable *subtable, uint32_t priority) noexcept nogil:
+    cdef uint32_t at = priority_place(subtable, priority)
+    return at < subtable.n_priorities and subtable.priorities[at].priority == priority
+
+
+cdef int priority_add(Subtable *subtable, uint32_t priority) noexcept nogil:
+    """Count one more rule of `priority`; 0, or -1 without memory."""
+    cdef uint32_t at = priority_place(subtable, priority)
+    cdef uint32_t capacity
+    cdef void *grown
+    if at < subtable.n_priorities and subtable.priorities[at].priority == priority:
+        subtable.priorities[at].n_rules += 1
+        return 0
+    if subtable.n_priorities == subtable.priorities_capacity:
+        capacity = 2 * subtable.priorities_capacity + 2
+        grown = realloc(subtable.priorities, capacity * sizeof(PriorityCount))
+        if grown == NULL:
+            return -1
+        subtable.priorities = <PriorityCount *>grown
+        subtable.priorities_capacity = capacity
+    memmove(&subtable.priorities[at + 1], &subtable.priorities[at], (subtable.n_priorities - at) * sizeof(PriorityCount))
+    subtable.priorities[at].priority = priority
+    subtable.priorities[at].n_rules = 1
+    subtable.n_priorities += 1
+    return 0
+
+
+cdef void priority_drop(Subtable *subtable, uint32_t priority) noexcept nogil:
+    cdef uint32_t at = priority_place(subtable, priority)
+    subtable.priorities[at].n_rules -= 1
+    if subtable.priorities[at].n_rules == 0:
+        subtable.n_priorities -= 1
+        memmove(&subtable.priorities[at], &subtable.priorities[at + 1], (subtable.n_priorities - at) * sizeof(PriorityCount))
+
+
+# --- the table: subtables by mask and by falling priority -------------------------------------------------------------------------------------------
+
+cdef Table *table_new() noexcept nogil:
+    cdef Table *table = <Table *>calloc(1, sizeof(Table))
+    if table == NULL:
+        return NULL
+    table.n_by_mask = 16
+    table.by_mask = <Subtable **>calloc(table.n_by_mask, sizeof(Subtable *))
+    if table.by_mask == NULL:
+        free(table)
+        return NULL
+    return table
+
+
+cdef void table_free(Table *table) noexcept nogil:
+    cdef uint32_t i, j
+    cdef Subtable *subtable
+    cdef Rule *rule
+    cdef Rule *after
+    if table == NULL:
+        return
+    for i in range(table.n_subtables):
+        subtable = table.subtables[i]
+        for j in range(subtable.n_buckets + subtable.split):
+            rule = subtable.buckets[j]
+            while rule != NULL:
+                after = rule.next
+                rule_unref(rule)
+                rule = after
+        subtable_unref(subtable)
+    free(table.subtables)
+    free(table.max_priorities)
+    free(table.by_mask)
+    free(table)
+
+
+cdef Subtable *find_subtable(const Table *table, const MaskShape *shape) noexcept nogil:
+    cdef Subtable *subtable = table.by_mask[shape.hash & (table.n_by_mask - 1)]
+    while subtable != NULL and not shape_equal(&subtable.shape, shape):
+        subtable = subtable.next
+    return subtable
+
+
+cdef void index_by_mask(Table *table, Subtable *subtable) noexcept nogil:
+    cdef Subtable **bucket = &table.by_mask[subtable.shape.hash & (table.n_by_mask - 1)]
+    subtable.next = bucket[0]
+    bucket[0] = subtable
+
+
+cdef void grow_by_mask(Table *table) noexcept nogil:
+    """Double the mask index when it is full; without memory it stays dense."""
+    cdef Subtable **grown
+    cdef uint32_t i
+    if table.n_subtables < table.n_by_mask:
+        return
+    grown = <Subtable **>calloc(2 * table.n_by_mask, sizeof(Subtable *))
+    if grown == NULL:
+        return
+    free(table.by_mask)
+    table.by_mask = grown
+    table.n_by_mask *= 2
+    for i in range(table.n_subtables):
+        index_by_mask(table, table.subtables[i])
+
+
+cdef uint32_t rank_after(const Table *table, uint32_t priority) noexcept nogil:
+    """Index of the first subtable whose highest priority is below `priority`."""
+    cdef uint32_t low = 0, high = table.n_subtables, middle
+    while low < high:
+        middle = (low + high) // 2
+        if table.max_priorities[middle] >= priority:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef void rank_remove(Table *table, Subtable *subtable) noexcept nogil:
+    cdef uint32_t at = rank_after(table, subtable.max_priority) - 1
+    cdef uint32_t behind
+    while table.subtables[at] != subtable:
+        at -= 1
+    table.n_subtables -= 1
+    behind = table.n_subtables - at
+    memmove(&table.subtables[at], &table.subtables[at + 1], behind * sizeof(Subtable *))
+    memmove(&table.max_priorities[at], &table.max_priorities[at + 1], behind * sizeof(uint32_t))
+
+
+cdef void rank_insert(Table *table, Subtable *subtable, uint32_t max_priority) noexcept nogil:
+    """Put a subtable in its place; there is room (rank_reserve)."""
+    cdef uint32_t at = rank_after(table, max_priority)
+    cdef uint32_t behind = table.n_subtables - at
+    memmove(&table.subtables[at + 1], &table.subtables[at], behind * sizeof(Subtable *))
+    memmove(&table.max_priorities[at + 1], &table.max_priorities[at], behind * sizeof(uint32_t))
+    subtable.max_priority = max_priority
+    table.subtables[at] = subtable
+    table.max_priorities[at] = max_priority
+    table.n_subtables += 1
+
+
+cdef int rank_reserve(Table *table) noexcept nogil:
+    cdef uint32_t capacity = 2 * table.subtables_capacity + 8
+    cdef void *grown
+    if table.n_subtables < table.subtables_capacity:
+        return 0
+    grown = realloc(table.subtables, capacity * sizeof(Subtable *))
+    if grown == NULL:
+        return -1
+    table.subtables = <Subtable **>grown
+    grown = realloc(table.max_priorities, capacity * sizeof(uint32_t))
+    if grown == NULL:
+        return -1
+    table.max_priorities = <uint32_t *>grown
+    table.subtables_capacity = capacity
+    return 0
+
+
+cdef void drop_subtable(Table *table, Subtable *subtable) noexcept nogil:
+    """Take an empty subtable out of the table."""
+    cdef Subtable **at = &table.by_mask[subtable.shape.hash & (table.n_by_mask - 1)]
+    while at[0] != subtable:
+        at = &at[0].next
+    at[0] = subtable.next
+    rank_remove(table, subtable)
+    subtable_unref(subtable)
+
+
+cdef Subtable *add_subtable(Table *table, const MaskShape *shape, uint32_t priority) noexcept nogil:
+    """Find or make the subtable of a shape and count one rule of `priority` in it; NULL without memory."""
+    cdef Subtable *subtable = find_subtable(table, shape)
+    if subtable != NULL:
+        if priority_add(subtable, priority) < 0:
+            return NULL
+        if priority > subtable.max_priority:
+            rank_remove(table, subtable)
+            rank_insert(table, subtable, priority)
+        return subtable
+    if rank_reserve(table) < 0:
+        return NULL
+    subtable = subtable_new(shape)
+    if subtable == NULL or priority_add(subtable, priority) < 0:
+        subtable_unref(subtable)
+        return NULL
+    grow_by_mask(table)
+    index_by_mask(table, subtable)
+    rank_insert(table, subtable, priority)
+    return subtable
+
+
+# --- edits ------------------------------------------------------------------------------------------------------------------------------------------
+
+cdef int table_insert_shaped(Table *table, Rule *rule, const MaskShape *shape, const FlowKey *value) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *>value
+    cdef Subtable *subtable = add_subtable(table, shape, rule.priority)
+    cdef uint32_t i
+    if subtable == NULL:
+        return -1
+    for i in range(shape.n):
+        rule.words[i] = words[shape.index[i]] & shape.mask[i]
+    rule.hash = hash_key(shape, words)
+    rule.subtable = subtable
+    count_u32(&subtable.refs, 1)
+    bucket_link(subtable, rule)
+    table.n_rules += 1
+    return 0
+
+
+cdef int table_insert(Table *table, Rule *rule, const Match *match) noexcept nogil:
+    cdef MaskShape shape
+    mask_shape(&match.mask, &shape)
+    return table_insert_shaped(table, rule, &shape, &match.value)
+
+
+cdef void table_remove(Table *table, Rule *rule, uint64_t version) noexcept nogil:
+    rule.remove_version = version
+    rule.dead_next = NULL
+    if table.dead == NULL:
+        table.dead = rule
+    else:
+        table.dead_last.dead_next = rule
+    table.dead_last = rule
+    table.n_rules -= 1
+
+
+cdef void collect_one(Table *table, Rule *rule) noexcept nogil:
+    cdef Subtable *subtable = rule.subtable
+    cdef uint32_t highest
+    bucket_unlink(subtable, rule)
+    priority_drop(subtable, rule.priority)
+    if subtable.n_rules == 0:
+        drop_subtable(table, subtable)
+    else:
+        highest = subtable.priorities[subtable.n_priorities - 1].priority
+        if highest != subtable.max_priority:
+            rank_remove(table, subtable)
+            rank_insert(table, subtable, highest)
+    rule_unref(rule)
+
+
+cdef bint table_collect_some(Table *table, uint64_t oldest_version, uint32_t limit) noexcept nogil:
+    cdef Rule *rule = table.dead
+    while rule != NULL and rule.remove_version <= oldest_version:
+        if limit == 0:
+            return True
+        limit -= 1
+        table.dead = rule.dead_next
+        collect_one(table, rule)
+        rule = table.dead
+    return False
+
+
+cdef void table_collect(Table *table, uint64_t oldest_version) noexcept nogil:
+    while table_collect_some(table, oldest_version, 0xffffffff):
+        pass
+
+
+# --- look-ups ---------------------------------------------------------------------------------------------------------------------------------------
+
+cdef inline void mark_read(const MaskShape *shape, uint32_t n_words, uint64_t *mask) noexcept nogil:
+    cdef uint32_t i
+    if mask != NULL:
+        for i in range(n_words):
+            mask[shape.index[i]] |= shape.mask[i]
+
+
+cdef Rule *lookup_walk(const Subtable *subtable, const uint64_t *key, uint64_t version, uint64_t *mask, Rule *best) noexcept nogil:
+    """Compare a small subtable's rules that would beat `best`, word by word; report the words up to the last one that was compared."""
+    cdef const MaskShape *shape = &subtable.shape
+    cdef uint32_t b, i, n_read = 0
+    cdef Rule *rule
+    for b in range(subtable.n_buckets + subtable.split):
+        rule = subtable.buckets[b]
+        while rule != NULL:
+            if visible(rule, version) and (best == NULL or rule.priority > best.priority):
+                i = 0
+                while i < shape.n and (key[shape.index[i]] & shape.mask[i]) == rule.words[i]:
+                    i += 1
+                n_read = max(n_read, min(i + 1, shape.n))
+                if i == shape.n:
+                    best = rule
+            rule = rule.next
+    mark_read(shape, n_read, mask)
+    return best
+
+
+cdef Rule *lookup_hash(const Subtable *subtable, const uint64_t *key, uint64_t version, uint64_t *mask, Rule *best) noexcept nogil:
+    """The first visible match of the key's bucket if it beats `best`, else `best`; reports the whole shape."""
+    cdef const MaskShape *shape = &subtable.shape
+    cdef uint64_t hash = hash_key(shape, key)
+    cdef Rule *rule = bucket_of(subtable, hash)[0]
+    mark_read(shape, shape.n, mask)
+    while rule != NULL and (best == NULL or rule.priority > best.priority):
+        if rule.hash == hash and visible(rule, version) and words_match(rule, shape, key):
+            return rule
+        rule = rule.next
+    return best
+
+
+cdef Rule *table_lookup(const Table *table, const FlowKey *key, uint64_t version, FlowKey *mask) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *>key
+    cdef uint64_t *read = <uint64_t *>mask
+    cdef const Subtable *subtable
+    cdef Rule *best = NULL
+    cdef uint32_t i
+    for i in range(table.n_subtables):
+        if best != NULL and table.max_priorities[i] <= best.priority:
+            break
+        subtable = table.subtables[i]
+        if subtable.n_rules <= WALK_RULES:
+            best = lookup_walk(subtable, words, version, read, best)
+        else:
+            best = lookup_hash(subtable, words, version, read, best)
+    return best
+
+
+cdef Rule *table_find_shaped(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority, uint64_t version) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *>value
+    cdef Subtable *subtable = find_subtable(table, shape)
+    cdef uint64_t hash
+    cdef Rule *rule
+    if subtable == NULL:
+        return NULL
+    hash = hash_key(shape, words)
+    rule = bucket_of(subtable, hash)[0]
+    while rule != NULL and rule.priority >= priority:
+        if rule.hash == hash and rule.priority == priority and visible(rule, version) and words_match(rule, shape, words):
+            return rule
+        rule = rule.next
+    return NULL
+
+
+cdef Rule *table_find_exact(const Table *table, const Match *match, uint32_t priority, uint64_t version) noexcept nogil:
+    cdef MaskShape shape
+    mask_shape(&match.mask, &shape)
+    return table_find_shaped(table, &shape, &match.value, priority, version)
+
+
+# --- searches over many rules -----------------------------------------------------------------------------------------------------------------------
+
+cdef struct Common:            # the words that a subtable and a target both look at
+    uint32_t n
+    uint16_t[KEY_WORDS] at     # position in the rule's words
+    uint64_t[KEY_WORDS] mask   # bits that both care for
+    uint64_t[KEY_WORDS] value  # the target's value of those bits
+
+
+cdef uint32_t common_words(const Subtable *subtable, const MaskShape *target, const uint64_t *value, Common *out) noexcept nogil:
+    """Fill `out`; returns how many of the target's words the subtable covers wholly (target.n: the subtable is at least as specific)."""
+    cdef const MaskShape *shape = &subtable.shape
+    cdef uint64_t[KEY_WORDS] wanted
+    cdef uint64_t both
+    cdef uint32_t i, n_covered = 0
+    memset(wanted, 0, sizeof(wanted))
+    for i in range(target.n):
+        wanted[target.index[i]] = target.mask[i]
+    out.n = 0
+    for i in range(shape.n):
+        both = shape.mask[i] & wanted[shape.index[i]]
+        if both == 0:
+            continue
+        n_covered += both == wanted[shape.index[i]]
+        out.at[out.n] = i
+        out.mask[out.n] = both
+        out.value[out.n] = value[shape.index[i]] & both
+        out.n += 1
+    return n_covered
+
+
+cdef inline bint agrees(const Rule *rule, const Common *common) noexcept nogil:
+    cdef uint32_t i
+    for i in range(common.n):
+        if (rule.words[common.at[i]] & common.mask[i]) != common.value[i]:
+            return False
+    return True
+
+
+cdef bint table_overlaps(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority, uint64_t version) noexcept nogil:
+    cdef Common common
+    cdef const Subtable *subtable
+    cdef Rule *rule
+    cdef uint32_t i, b
+    for i in range(rank_after(table, priority)):
+        subtable = table.subtables[i]
+        if not priority_known(subtable, priority):
+            continue
+        common_words(subtable, shape, <const uint64_t *>value, &common)
+        for b in range(subtable.n_buckets + subtable.split):
+            rule = subtable.buckets[b]
+            while rule != NULL:
+                if rule.priority == priority and visible(rule, version) and agrees(rule, &common):
+                    return True
+                rule = rule.next
+    return False
+
+
+cdef int each_in_bucket(Rule *rule, const Common *common, uint64_t version, RuleVisitor visit, void *arg) noexcept nogil:
+    cdef int stop
+    while rule != NULL:
+        if visible(rule, version) and agrees(rule, common):
+            stop = visit(arg, rule)
+            if stop:
+                return stop
+        rule = rule.next
+    return 0
+
+
+cdef int table_each(const Table *table, const MaskShape *shape, const FlowKey *value, uint64_t version, RuleVisitor visit, void *arg) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *>value
+    cdef Common common
+    cdef const Subtable *subtable
+    cdef uint32_t i, b
+    cdef int stop = 0
+    for i in range(table.n_subtables):
+        subtable = table.subtables[i]
+        if common_words(subtable, shape, words, &common) < shape.n:
+            continue
+        if shape_equal(&subtable.shape, shape):            # one bucket holds all that can match
+            stop = each_in_bucket(bucket_of(subtable, hash_key(shape, words))[0], &common, version, visit, arg)
+            if stop:
+                return stop
+            continue
+        for b in range(subtable.n_buckets + subtable.split):
+            stop = each_in_bucket(subtable.buckets[b], &common, version, visit, arg)
+            if stop:
+                return stop
+    return 0
