@@ -59,6 +59,10 @@ _garbage = coverage.counter("jsonrpc_garbage")
 _overflow = coverage.counter("jsonrpc_queue_overflow")
 
 
+# The loop holds its tasks by weak references only, and nobody else need hold a server's session.
+_running: set[Session] = set()
+
+
 class RpcError(SwitchError):
     """The peer answered with an error, or a handler wants to: ``error`` is its JSON value."""
 
@@ -117,12 +121,15 @@ class Session:
     def start(self) -> asyncio.Task[None]:
         """Begin to read, on a task of its own (returned); harmless if already started."""
         if self._task is None:
+            _running.add(self)
             self._task = asyncio.ensure_future(self.run())
         return self._task
 
     async def run(self) -> None:
         """Read and dispatch until the connection ends; raises nothing but its own cancellation."""
         self._task = self._task or asyncio.current_task()
+        if not self.closed:
+            _running.add(self)
         self._arm_probe()
         reason = "connection closed by peer"
         try:
@@ -334,6 +341,7 @@ class Session:
             return False
         self.close_reason = reason
         self._closed.set()
+        _running.discard(self)
         if self._probe is not None:
             self._probe.cancel()
         for waiter in list(self._pending.values()):

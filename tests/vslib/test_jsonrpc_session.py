@@ -1,6 +1,7 @@
 """JSON-RPC sessions: calls both ways, echo, probes, bounded queues, and peers that misbehave (DB.01, DB.27, MG.23)."""
 
 import asyncio
+import gc
 import re
 
 import pytest
@@ -252,6 +253,26 @@ def test_requests_of_a_peer_that_does_not_read_replies_wait():
         assert not session.closed
 
     clock.run(main())
+
+
+def test_a_session_that_nobody_holds_lives_until_its_peer_ends(tmp_path):
+    async def main():
+        def accept(connection):
+            jsonrpc.Session(connection, service).start()
+
+        listener = await stream.listen(f"punix:{tmp_path}/s", None, accept)
+        client = jsonrpc.Session(await stream.connect(f"unix:{tmp_path}/s"))
+        client.start()
+        for _ in range(3):
+            assert await client.call("add", [1, 1], timeout_s=5) == 2
+            gc.collect()
+        client.close()
+        await client.wait_closed()
+        await asyncio.sleep(0.05)
+        assert not jsonrpc._running
+        await listener.close()
+
+    asyncio.run(main())
 
 
 def test_closing_from_a_handler_and_running_inside_another_task_are_quiet():
