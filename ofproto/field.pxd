@@ -17,6 +17,8 @@ cdef enum FieldFlag:
     FIELD_WRITABLE = 2         # set-field, load and move may write it
     FIELD_PIPELINE = 4         # lives in a pipeline or tunnel or metadata slot: no header prerequisite, no frame bytes
     FIELD_PORT16 = 8           # the 16-bit OpenFlow 1.0 view of a port number (0xff00.. maps to 0xffffff00..)
+    FIELD_MASK_SHOWN = 16      # a mask of all valid bits is written out in a match (ct_state, tun_flags)
+    FIELD_CT_ONLY = 32         # writable only inside ct(exec())
 
 cdef struct Field:
     uint16_t slot              # SlotNumber
@@ -29,6 +31,8 @@ cdef struct Field:
     uint32_t oxm_header        # preferred OXM header word without mask bit, length of an unmasked value: class << 16 | field << 9 | length; 0 = none
     uint32_t nxm_header        # the same in NXM form; 0 = none
     uint64_t exp_id            # experimenter id of an experimenter-class OXM, 0 = none
+    uint64_t valid             # bits of the view that may be nonzero (all ones when it is wider than 64 bits); may exceed n_bits: vlan_vid has
+                               # 12 addressable bits and the 0x1000 bit besides
 
 cdef Field[FIELDS_MAX] FIELD
 cdef int n_fields
@@ -46,3 +50,7 @@ cdef void field_mark_bits(FlowKey *mask, uint16_t field, uint32_t low, uint32_t 
 # 1 if the key satisfies the field's prerequisites (Ethernet type, IP protocol ...); what was read is marked in mask (mask may be NULL).
 cdef bint field_prereqs_met(uint16_t field, const FlowKey *key, FlowKey *mask) noexcept nogil
 cdef uint16_t field_by_name(str name) except? 0xfffe      # raises KeyError; for set-up code (constants looked up once at import)
+cdef bint field_wild(const FlowKey *mask, uint16_t field) noexcept nogil       # 1 if no valid bit of the view is set
+cdef bint field_exact(const FlowKey *mask, uint16_t field) noexcept nogil      # 1 if all valid bits of the view are set
+# 1 if every bit of the value (n_bytes, right-aligned) is one that may be nonzero.
+cdef bint field_value_valid(uint16_t field, const uint8_t *value) noexcept nogil
