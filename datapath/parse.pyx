@@ -24,6 +24,7 @@ cdef enum:
     NSH_BASE_BYTES = 8
     NSH_TYPE1_BYTES = 24
     FLOW_LABEL_MASK = 0xfffff
+    TCP_BYTES = 20
     TCP_FLAGS_MASK = 0x0fff
 
 
@@ -126,7 +127,7 @@ cdef void parse_nsh(PacketKey *key, Cursor *cursor) noexcept nogil:
 # Shortest header of the protocols that the key knows; 0 for the others.
 cdef inline uint32_t l4_bytes(uint8_t proto) noexcept nogil:
     if proto == IP_TCP:
-        return 20
+        return TCP_BYTES
     if proto == IP_UDP or proto == IP_ICMP or proto == IP_ICMPV6 or proto == IP_IGMP:
         return 8
     return 12 if proto == IP_SCTP else 0
@@ -178,11 +179,19 @@ cdef void parse_icmp(PacketKey *key, Cursor *cursor, uint8_t proto) noexcept nog
         parse_nd(key, cursor)
 
 
+# The header's own length counts: 20 bytes or more, and no more than the segment.
+cdef inline bint tcp_is_whole(const uint8_t *tcp, uint32_t n_left) noexcept nogil:
+    cdef uint32_t n_bytes = <uint32_t>(tcp[12] >> 4) * 4
+    return TCP_BYTES <= n_bytes <= n_left
+
+
 cdef inline void parse_l4(Packet *pkt, PacketKey *key, Cursor *cursor, uint8_t proto) noexcept nogil:
     cdef const uint8_t *l4 = cursor.at
     cdef uint32_t n_bytes = l4_bytes(proto)
     cdef uint16_t flags
     if n_bytes == 0 or cursor_left(cursor) < n_bytes or l4 - pkt.data >= OFS_ABSENT:
+        return
+    if proto == IP_TCP and not tcp_is_whole(l4, cursor_left(cursor)):
         return
     pkt.l4_ofs = <uint16_t>(l4 - pkt.data)
     if proto == IP_TCP:
