@@ -1,0 +1,229 @@
+"""The configuration database read into plain dataclasses: what the switch is to be.
+
+Nothing here touches the running switch; `reconfigure.py` compares these values with it. A wrong value in the database never raises: it becomes
+an entry of `problems` (for the log) and the default takes its place.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+TABLES: dict[str, list[str] | None] = {
+    "Open_vSwitch": None,
+    "Bridge": None,
+    "Port": None,
+    "Interface": None,
+    "Controller": None,
+}
+
+OPENFLOW_VERSIONS = {
+    "OpenFlow10": 1,
+    "OpenFlow11": 2,
+    "OpenFlow12": 3,
+    "OpenFlow13": 4,
+    "OpenFlow14": 5,
+    "OpenFlow15": 6,
+}
+VLAN_MODES = ("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")
+LAST_OFPORT = 0xFEFF
+DATAPATH_ID = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16})")
+MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
+
+
+@dataclass(frozen=True)
+class DesiredInterface:
+    """One Interface row. ofport: the number it had or asks for, None = any; requested: it asks for that number."""
+
+    row: uuid.UUID
+    name: str
+    kind: str
+    options: Mapping[str, str]
+    ofport: int | None
+    requested: bool
+    mac: bytes | None
+    mtu_request: int | None
+
+
+@dataclass(frozen=True)
+class DesiredPort:
+    """One Port row with its interfaces; vlan_mode is one of VLAN_MODES, tag and trunks as in the database."""
+
+    row: uuid.UUID
+    name: str
+    interfaces: tuple[DesiredInterface, ...]
+    vlan_mode: str
+    tag: int | None
+    trunks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DesiredController:
+    """One Controller row; times in milliseconds, None = the default."""
+
+    row: uuid.UUID
+    target: str
+    max_backoff_ms: int | None
+    inactivity_probe_ms: int | None
+    kind: str | None
+
+
+@dataclass(frozen=True)
+class DesiredBridge:
+    """One Bridge row; datapath_id None = derived from the MAC address; mac None = chosen."""
+
+    row: uuid.UUID
+    name: str
+    ports: tuple[DesiredPort, ...]
+    controllers: tuple[DesiredController, ...]
+    secure: bool
+    versions: frozenset[int]
+    datapath_id: int | None
+    hwaddr: bytes | None
+    dp_desc: str | None
+    dp_sn: str | None
+    mac_aging_s: int
+    mac_table_size: int
+    forward_bpdu: bool
+
+    @property
+    def local_interface(self) -> DesiredInterface | None:
+        """Return the interface that is the bridge's own device, None when it has none."""
+        for port in self.ports:
+            for interface in port.interfaces:
+                if interface.name == self.name:
+                    return interface
+        return None
+
+
+@dataclass
+class Desired:
+    """The whole configuration. next_cfg is what to write to cur_cfg once it is real; problems are lines for the log."""
+
+    root: uuid.UUID | None = None
+    next_cfg: int = 0
+    other_config: Mapping[str, str] = field(default_factory=dict)
+    bridges: dict[str, DesiredBridge] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def parse_mac(text: str | None) -> bytes | None:
+    """Return the six bytes of a unicast MAC address in colon form, None when `text` is no such address."""
+    if text is None or not MAC.fullmatch(text):
+        return None
+    mac = bytes.fromhex(text.replace(":", ""))
+    return None if mac[0] & 1 or not any(mac) else mac
+
+
+class Reader:
+    """Reads one snapshot of the database; see read()."""
+
+    def __init__(self, tables: Mapping[str, Any]) -> None:
+        self.tables = tables
+        self.desired = Desired()
+
+    def problem(self, text: str) -> None:
+        self.desired.problems.append(text)
+
+    def rows(self, table: str, uuids: Iterable[uuid.UUID]) -> list[Any]:
+        """Return the referred rows that exist, in the order of their names."""
+        rows = self.tables[table].rows
+        found = [rows[u] for u in uuids if u in rows]
+        return sorted(found, key=lambda row: getattr(row, "name", None) or getattr(row, "target", ""))
+
+    def number(self, where: str, values: Mapping[str, str], key: str, default: int, low: int, high: int) -> int:
+        """Return the integer `values[key]` within [low, high], or `default` with a problem noted."""
+        text = values.get(key)
+        if text is None:
+            return default
+        if re.fullmatch(r"-?\d+", text) and low <= int(text) <= high:
+            return int(text)
+        self.problem(f"{where}: other_config:{key}={text} is not a number from {low} to {high}; using {default}")
+        return default
+
+    def interface(self, row: Any) -> DesiredInterface:
+        requested = row.ofport_request
+        ofport = requested if requested is not None else row.ofport
+        if ofport is not None and not 1 <= ofport <= LAST_OFPORT:
+            ofport = None
+        mac = parse_mac(row.mac)
+        if row.mac is not None and mac is None:
+            self.problem(f"interface {row.name}: ignoring mac {row.mac}: not a unicast Ethernet address")
+        return DesiredInterface(
+            row=row.uuid, name=row.name, kind=row.type or "system", options=dict(row.options), ofport=ofport,
+            requested=requested is not None, mac=mac, mtu_request=row.mtu_request,
+        )
+
+    def port(self, row: Any) -> DesiredPort:
+        interfaces = tuple(self.interface(r) for r in self.rows("Interface", row.interfaces))
+        if len(interfaces) > 1:
+            self.problem(f"port {row.name}: bonds are not supported; using interface {interfaces[0].name} only")
+        tag, trunks = row.tag, tuple(sorted(row.trunks))
+        mode = row.vlan_mode
+        if mode is None:
+            mode = "access" if tag is not None else "trunk"
+        if mode == "dot1q-tunnel":
+            self.problem(f"port {row.name}: vlan_mode dot1q-tunnel is not supported; treating it as access")
+            mode = "access"
+        return DesiredPort(row=row.uuid, name=row.name, interfaces=interfaces[:1], vlan_mode=mode, tag=tag, trunks=trunks)
+
+    def controller(self, row: Any) -> DesiredController:
+        return DesiredController(
+            row=row.uuid, target=row.target, max_backoff_ms=row.max_backoff, inactivity_probe_ms=row.inactivity_probe, kind=row.type
+        )
+
+    def versions(self, row: Any) -> frozenset[int]:
+        named = frozenset(OPENFLOW_VERSIONS[name] for name in row.protocols if name in OPENFLOW_VERSIONS)
+        return named or frozenset(OPENFLOW_VERSIONS.values())
+
+    def datapath_id(self, row: Any) -> int | None:
+        text = row.other_config.get("datapath-id")
+        if text is None:
+            return None
+        match = DATAPATH_ID.fullmatch(text)
+        value = int(match.group(1), 16) if match else 0
+        if value == 0:
+            self.problem(f"bridge {row.name}: other_config:datapath-id={text} is not 1 to 16 hex digits and nonzero; ignored")
+            return None
+        return value
+
+    def bridge(self, row: Any) -> DesiredBridge:
+        other, where = row.other_config, f"bridge {row.name}"
+        hwaddr = parse_mac(other.get("hwaddr"))
+        if "hwaddr" in other and hwaddr is None:
+            self.problem(f"{where}: other_config:hwaddr={other['hwaddr']} is not a unicast Ethernet address; ignored")
+        return DesiredBridge(
+            row=row.uuid, name=row.name,
+            ports=tuple(self.port(r) for r in self.rows("Port", row.ports)),
+            controllers=tuple(self.controller(r) for r in self.rows("Controller", row.controller)),
+            secure=row.fail_mode == "secure",
+            versions=self.versions(row),
+            datapath_id=self.datapath_id(row),
+            hwaddr=hwaddr,
+            dp_desc=other.get("dp-desc"),
+            dp_sn=other.get("dp-sn"),
+            mac_aging_s=self.number(where, other, "mac-aging-time", 300, 15, 3600),
+            mac_table_size=self.number(where, other, "mac-table-size", 8192, 10, 1_000_000),
+            forward_bpdu=other.get("forward-bpdu") == "true",
+        )
+
+    def read(self) -> Desired:
+        roots = list(self.tables["Open_vSwitch"].rows.values())
+        if not roots:
+            return self.desired
+        root = roots[0]
+        self.desired.root, self.desired.next_cfg, self.desired.other_config = root.uuid, root.next_cfg, dict(root.other_config)
+        for row in self.rows("Bridge", root.bridges):
+            if "/" in row.name or not row.name or len(row.name) > 15:
+                self.problem(f"ignoring bridge with invalid name \"{row.name}\"")
+                continue
+            self.desired.bridges[row.name] = self.bridge(row)
+        return self.desired
+
+
+def read(tables: Mapping[str, Any]) -> Desired:
+    """Return the configuration in the replica `tables` (table name -> object with `rows`, a dict of rows by UUID)."""
+    return Reader(tables).read()
