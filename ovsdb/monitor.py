@@ -178,7 +178,8 @@ class Monitor:
         result: dict[str, Any] = {}
         for name, table in self.tables.items():
             if table.flags & INITIAL:
-                rows: dict[str, RowChange] = {u: (None, row) for u, row in self.db.tables[name].rows.items() if table.matches(row)}
+                present = self.db.tables[name].rows.items()
+                rows: dict[str, RowChange] = {uuid: (None, row) for uuid, row in present if table.matches(row)}
                 self._compose_table(result, name, rows, INITIAL)
         return result
 

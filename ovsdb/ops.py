@@ -145,7 +145,7 @@ def _insert_uuid(ctx: Context, op: dict[str, Any]) -> str:
     if name is None:
         return uuid or new_uuid()
     if not ID_RE.fullmatch(name):
-        raise syntax_error(op, f'"uuid-name" member is not a valid id: "{name}"')
+        raise syntax_error(op, f"\"{name}\" is not a valid id for member 'uuid-name'.")
     symbol = ctx.symbols.get(name)
     if symbol.created:
         words = 'This "uuid-name" appeared on an earlier "insert" operation.'
