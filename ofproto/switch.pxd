@@ -5,7 +5,7 @@ Nothing under the lock makes a system call.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from posix.types cimport pid_t
+from libc.string cimport memcpy
 
 from ofproto.rule cimport Rule, Table
 
@@ -18,6 +18,7 @@ cdef enum:
     TABLE_HIDDEN = 254
     CHANGE_LOG = 4096          # remembered versions (a power of two)
     OFPORT_BUCKETS = 256
+    BRIDGE_BUCKETS = 64        # of Switch.by_id
 
 cdef enum VlanMode:
     VLAN_TRUNK = 0
@@ -53,6 +54,9 @@ cdef struct OfPort:
     uint64_t patch_rx_bytes
     uint64_t patch_tx_packets
     uint64_t patch_tx_bytes
+    MacEntry *mac_head         # the MACs learned here, oldest first (victims of eviction)
+    MacEntry *mac_tail
+    uint32_t n_macs
 
 cdef struct MacEntry:
     MacEntry *next             # same bucket
@@ -61,8 +65,9 @@ cdef struct MacEntry:
     OfPort *port
     int64_t used_ns            # last time its source was seen (atomic)
     int64_t grat_arp_lock_ns   # not moved by gratuitous ARP before this time
-    MacEntry *lru_prev
-    MacEntry *lru_next
+    int64_t listed_ns          # used_ns when it took its place in the port's list
+    MacEntry *port_prev        # list of its port
+    MacEntry *port_next
 
 cdef struct MacTable:
     MacEntry **buckets
@@ -70,29 +75,30 @@ cdef struct MacTable:
     uint32_t n                 # entries now
     uint32_t limit             # mac-table-size, default 8192 (Open vSwitch 3.x)
     int64_t aging_ns           # mac-aging-time, default 300 s
-    MacEntry *lru_head         # oldest
-    MacEntry *lru_tail
 
 cdef struct Bridge:
     Bridge *next
+    Bridge *id_next            # same bucket of Switch.by_id
     Switch *sw
     uint32_t id                # unique, for tags and packet-ins
     char[16] name
-    Table *[N_TABLES] tables   # NULL until a flow is added
-    OfPort *[OFPORT_BUCKETS] by_number
+    (Table *)[N_TABLES] tables # NULL until a flow is added
+    (OfPort *)[OFPORT_BUCKETS] by_number
     OfPort *ports
     MacTable macs
     uint8_t[6] mac             # of the local port
     bint standalone_normal     # fail mode standalone without a controller: an implicit NORMAL rule at priority 0
     bint forward_bpdu
     uint32_t miss_punt         # 1 = OpenFlow 1.0/NXM sessions want table misses as packet-ins (default by version: see xlate)
-    uint32_t frag_mode         # OFPC_FRAG_*
+    uint32_t ttl_punt          # 1 = some session wants packets whose TTL is invalid (OFPC_INVALID_TTL_TO_CONTROLLER)
+    uint32_t frag_mode         # OFPC_FRAG_*: 0 normal, 1 drop, 3 match (Nicira)
 
 cdef struct Switch:
     pthread_rwlock_t lock      # writer-preferring, non-recursive
     uint64_t version           # atomic; the published version of all tables
     uint64_t[CHANGE_LOG] log   # tags changed by version v, at v % CHANGE_LOG
     Bridge *bridges
+    (Bridge *)[BRIDGE_BUCKETS] by_id
     OfPort **by_dp_port        # PORTS_MAX entries, NULL = not ours
     uint64_t next_id
 
@@ -104,18 +110,44 @@ cdef uint64_t switch_edit_begin(Switch *sw) noexcept nogil
 # Publish it: logs `tags`, raises the version, releases the lock. tags 0 = nothing changed after all (no version is used up).
 cdef void switch_edit_end(Switch *sw, uint64_t tags) noexcept nogil
 cdef uint64_t switch_version(Switch *sw) noexcept nogil
-cdef uint64_t tag_of(uint64_t a, uint64_t b) noexcept nogil        # two bits of 64, from a hash
-cdef uint64_t table_tag(const Bridge *bridge, uint32_t table_id) noexcept nogil
-cdef uint64_t mac_tag(const Bridge *bridge, const uint8_t *mac, uint16_t vlan) noexcept nogil
-cdef uint64_t bridge_tag(const Bridge *bridge) noexcept nogil      # ports, VLAN settings, fail mode: everything of the bridge that is not a flow or a MAC
-cdef OfPort *bridge_port(const Bridge *bridge, uint32_t number) noexcept nogil
+
+# Tags: a Bloom filter of what a translation depended on; a change with the same tag makes the forwarder translate again.
+cdef inline uint64_t tag_of(uint64_t a, uint64_t b) noexcept nogil:        # two bits of 64, from a hash
+    cdef uint64_t x = (a ^ (b * <uint64_t>0xd6e8feb86659fd93)) * <uint64_t>0x9e3779b97f4a7c15
+    x = (x ^ (x >> 32)) * <uint64_t>0xbf58476d1ce4e5b9
+    return (<uint64_t>1 << (x >> 58)) | (<uint64_t>1 << ((x >> 52) & 63))
+cdef inline uint64_t table_tag(const Bridge *bridge, uint32_t table_id) noexcept nogil:
+    return tag_of(bridge.id, 1 + (<uint64_t>table_id << 8))
+cdef inline uint64_t mac_tag(const Bridge *bridge, const uint8_t *mac, uint16_t vlan) noexcept nogil:
+    cdef uint64_t address = vlan
+    memcpy(<uint8_t *>&address + 2, mac, 6)
+    return tag_of(address, 2 + (<uint64_t>bridge.id << 8))
+cdef inline uint64_t bridge_tag(const Bridge *bridge) noexcept nogil:      # ports, VLAN settings, fail mode: everything of the bridge that is not a flow or a MAC
+    return tag_of(bridge.id, 3)
+
+cdef inline OfPort *bridge_port(const Bridge *bridge, uint32_t number) noexcept nogil:
+    cdef OfPort *port = bridge.by_number[(number ^ (number >> 8)) & (OFPORT_BUCKETS - 1)]
+    while port != NULL and port.number != number:
+        port = port.hash_next
+    return port
+cdef inline Bridge *switch_bridge(const Switch *sw, uint32_t bridge_id) noexcept nogil:
+    cdef Bridge *bridge = sw.by_id[bridge_id & (BRIDGE_BUCKETS - 1)]
+    while bridge != NULL and bridge.id != bridge_id:
+        bridge = bridge.id_next
+    return bridge
 
 # Python's handle of one switch: owns the structs, edits ports and settings, hands the MissHandler to the datapath (ofproto/ofproto.py builds on it).
 cdef class SwitchHandle:
     cdef Switch sw
+    cdef readonly dict bridges         # name -> BridgeHandle
+    cdef readonly object runtime       # ofproto.xlate.runtime.Runtime: contexts, rings, hooks
+    cdef dict _by_id                   # bridge id -> name, for packet-ins
 
 # One bridge. Edits go through methods that do switch_edit_begin/end with the right tags. Flow tables are edited by ofproto/flow_table.pyx through `br.tables`.
 cdef class BridgeHandle:
-    cdef Bridge *br
+    cdef Bridge *br                    # NULL once the bridge is deleted
     cdef readonly SwitchHandle owner
     cdef readonly str name
+    cdef readonly dict port_names      # OpenFlow number -> name
+    cdef Bridge *live(self) except NULL
+    cdef OfPort *port(self, uint32_t number) except NULL
