@@ -27,7 +27,7 @@ cdef enum:
     ETHERNET_BYTES = 14
     VLAN_TAG_BYTES = 4
     MTU_MIN = 68               # RFC 791: every module must take a datagram of 68 bytes
-    MTU_MAX = 65535
+    MTU_MAX = 65536            # the loopback device has it
 
 DROP_NAMES = tuple(symbol for symbol, _ in DROPS)
 # Drops that belong to the two directions of the device itself; all other reasons are decisions of the switch. A packet for a
@@ -204,6 +204,10 @@ cdef class PortHandle:
 
     @mtu.setter
     def mtu(self, value: int) -> None:
+        self.set_mtu(value)
+
+    def set_mtu(self, value: int) -> None:
+        """Let frames with up to `value` bytes behind the Ethernet header pass. Raises ConfigError if no device has such an MTU."""
         if not MTU_MIN <= value <= MTU_MAX:
             raise ConfigError(f"{self.name}: MTU {value} is not in {MTU_MIN}..{MTU_MAX}")
         self.port.max_frame_bytes = value + ETHERNET_BYTES

@@ -1,0 +1,172 @@
+"""Opening TAP devices: the ioctl calls of /dev/net/tun, before any packet moves (PT.02, PT.03).
+
+A TAP device of ours is persistent: it outlives the descriptor, and with it its addresses and routes, and `open_tap`
+attaches to it again, also in another network namespace to which somebody moved it meanwhile (as Neutron does). Such a
+device is known by its alias, which names the namespace where we made it. Control code; the packets are in tap.pyx.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from typing import NamedTuple
+
+from datapath.ports import namespace as netns
+from datapath.ports import rtnl
+from vslib.errors import ConfigError
+
+DEVICE = "/dev/net/tun"
+# linux/if_tun.h; struct ifreq is 40 bytes: a name of 16 and, here, 16 bits of flags.
+TUNSETIFF, TUNSETPERSIST, TUNSETOFFLOAD, TUNGETIFF = 0x400454CA, 0x400454CB, 0x400454D0, 0x800454D2
+TUNSETVNETHDRSZ = 0x400454D8
+IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE, IFF_PERSIST = 0x0002, 0x1000, 0x4000, 0x0100, 0x0800
+IFREQ = struct.Struct("16sH22x")
+IFLA_IFNAME, IFLA_IFALIAS = 3, 20
+MARK = "cyvswitch"
+NAME_BYTES_MAX = 15  # IFNAMSIZ without the zero at the end
+VNET_HDR_BYTES = 10
+# What the reader of the device can take, most first: (TUN_F_* bits, the port capabilities that they mean).
+# CSUM 1, TSO4 2, TSO6 4, TSO_ECN 8, USO4 0x20 and USO6 0x40 (Linux 6.2, only together).
+OFFLOADS = ((0x6F, ("csum", "tso4", "tso6", "uso")), (0x0F, ("csum", "tso4", "tso6")), (0x01, ("csum",)), (0, ()))
+
+
+class Tap(NamedTuple):
+    """An attached TAP device; the caller owns `fd`, which is non-blocking and speaks 10-byte virtio-net headers."""
+
+    fd: int
+    name: str
+    caps: tuple[str, ...]
+    created: bool
+
+
+def check_name(name: str) -> str:
+    """Return the name if the kernel can take it for a device; raises ConfigError if not."""
+    bad = name in ("", ".", "..") or any(c in "/:%\0" or c.isspace() for c in name)
+    if bad or len(name.encode()) > NAME_BYTES_MAX:
+        raise ConfigError(f"could not open network device {name} ({os.strerror(errno.EINVAL)})")
+    return name
+
+
+def mark() -> str:
+    """Return the alias of devices that are made here; the inode of the namespace tells switches apart."""
+    return f"{MARK}:{os.stat('/proc/thread-self/ns/net').st_ino}"
+
+
+def open_tap(name: str, namespace: str | None = None) -> Tap:
+    """Attach to the TAP device `name`, made (and made persistent) if it does not exist.
+
+    `namespace` is the path of the network namespace where it lives; None: here, or where a device that we made here
+    went to. Raises ConfigError if the device cannot be had: not a TAP, held by somebody else, no permission.
+    """
+    check_name(name)
+    try:
+        if namespace is None and not _is_here(name):
+            namespace = find_moved(name)
+        return netns.call_in(namespace, lambda: _attach(name))
+    except OSError as error:
+        raise ConfigError(f"could not open network device {name} ({_reason(error)})") from error
+
+
+def find_moved(name: str) -> str | None:
+    """Return the path of another namespace where the device `name` that was made here lives, None if there is none."""
+    ours = mark()
+    for path in netns.others():
+        try:
+            if netns.call_in(path, lambda: alias(name)) == ours:
+                return path
+        except OSError:
+            continue  # the namespace went away meanwhile, or is closed to us
+    return None
+
+
+def alias(name: str) -> str:
+    """Return the alias of a device, empty if it has none or does not exist."""
+    try:
+        answers = rtnl.request(rtnl.RTM_GETLINK, rtnl.IFINFO.pack(0, 0, 0, 0, 0) + rtnl.attr_text(IFLA_IFNAME, name))
+    except OSError:
+        return ""
+    return rtnl.text(rtnl.attrs(answers[0][1][rtnl.IFINFO.size :]).get(IFLA_IFALIAS, b""))
+
+
+def adopt_fd(fd: int) -> Tap:
+    """Take over a TAP descriptor that somebody else opened with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR (PT.04).
+
+    On success the descriptor is ours. Raises ConfigError if it is no such descriptor.
+    """
+    try:
+        name, flags = IFREQ.unpack(fcntl.ioctl(fd, TUNGETIFF, bytes(IFREQ.size)))
+        if flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR) != IFF_TAP | IFF_NO_PI | IFF_VNET_HDR:
+            raise ConfigError(f"descriptor {fd} is not a TAP device with virtio-net headers")
+        caps = _configure(fd)
+    except OSError as error:
+        raise ConfigError(f"descriptor {fd} is not a TAP device ({error.strerror})") from error
+    return Tap(fd, name.rstrip(b"\0").decode(), caps, False)
+
+
+def make_temporary(fd: int) -> None:
+    """Let the device go with its last descriptor; a device that is already gone is none of our concern."""
+    try:
+        fcntl.ioctl(fd, TUNSETPERSIST, 0)
+    except OSError as error:
+        if error.errno != errno.EBADFD:
+            raise
+
+
+def _attach(name: str) -> Tap:
+    fd = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        flags = _set_iff(fd, name)
+        created = not flags & IFF_PERSIST
+        caps = _configure(fd)
+        fcntl.ioctl(fd, TUNSETPERSIST, 1)
+        if created:
+            change = rtnl.IFINFO.pack(0, 0, socket.if_nametoindex(name), 0, 0)
+            rtnl.request(rtnl.RTM_SETLINK, change + rtnl.attr(IFLA_IFALIAS, mark().encode()))
+    except BaseException:
+        os.close(fd)
+        raise
+    return Tap(fd, name, caps, created)
+
+
+def _is_here(name: str) -> bool:
+    return any(found == name for _, found in socket.if_nameindex())
+
+
+def _set_iff(fd: int, name: str) -> int:
+    """Attach the descriptor; return the flags that the device has then."""
+    wanted = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+    try:
+        fcntl.ioctl(fd, TUNSETIFF, IFREQ.pack(name.encode(), wanted))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # A device that somebody made with several queues can only be opened as such; one queue is enough here.
+        fcntl.ioctl(fd, TUNSETIFF, IFREQ.pack(name.encode(), wanted | IFF_MULTI_QUEUE))
+    flags: int = IFREQ.unpack(fcntl.ioctl(fd, TUNGETIFF, bytes(IFREQ.size)))[1]
+    return flags
+
+
+def _configure(fd: int) -> tuple[str, ...]:
+    """Set header size and offloads; return the capabilities that the kernel granted."""
+    fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_HDR_BYTES))
+    for bits, caps in OFFLOADS:
+        try:
+            fcntl.ioctl(fd, TUNSETOFFLOAD, bits)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            continue
+        return caps
+    return ()
+
+
+def _reason(error: OSError) -> str:
+    """Return the text for Interface.error; the two that users meet say what to do."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{error.strerror}; CAP_NET_ADMIN and {DEVICE} are needed"
+    if error.errno == errno.ENOENT and error.filename == DEVICE:
+        return f"{DEVICE} does not exist: {error.strerror}"
+    return str(error.strerror)
