@@ -8,7 +8,7 @@ and the first bytes of the frame on neighbouring cache lines.
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from datapath.bytes cimport store_le32, store_u16, store_u32
+from datapath.bytes cimport load_u16, store_le32, store_u16, store_u32
 from datapath.csum cimport crc32c, csum_add, csum_fold
 from datapath.drops cimport DROP_ACTION_BAD_PACKET, DROP_RX_BAD_VNET_HEADER
 
@@ -328,3 +328,47 @@ cdef int packet_complete_csum(Packet *pkt) noexcept nogil:
         store_u16(start + pkt.csum_offset, csum if csum != 0 else <uint16_t>0xffff)
     pkt.offload = (pkt.offload & ~<uint32_t>OFFLOAD_CSUM_PARTIAL) | OFFLOAD_CSUM_VALID
     return 0
+
+
+# -- for tests and embedding ------------------------------------------------------------------------------------------------
+
+def make_partial(bytes frame, uint32_t csum_start, uint32_t csum_offset) -> bytes:
+    """Return `frame` (right checksum, IPv4 or IPv6) as a sender with checksum offload leaves it: the pseudo-header sum in the field.
+
+    csum_start: bytes from the Ethernet header to the layer 4 header; csum_offset: bytes from there to the checksum. Raises ValueError
+    when the field is outside the frame.
+    """
+    cdef const uint8_t *data = frame
+    cdef uint32_t at = csum_start + csum_offset
+    if at + 2 > <uint32_t>len(frame):
+        raise ValueError("the checksum lies outside the frame")
+    # ~checksum = pseudo-header + segment without checksum, so the pseudo-header is what the segment does not account for.
+    cdef uint64_t segment = csum_add(0, data + csum_start, csum_offset)
+    segment = csum_add(segment, data + at + 2, <uint32_t>len(frame) - at - 2)
+    cdef uint16_t pseudo = csum_fold(<uint64_t><uint16_t>~load_u16(data + at) + <uint16_t>~csum_fold(segment))
+    return frame[:at] + (<const uint8_t *>&pseudo)[:2] + frame[at + 2:]
+
+
+def complete_checksum(bytes frame, uint16_t csum_start, uint16_t csum_offset) -> bytes:
+    """Return `frame` with its partial checksum completed as for an output without offload; raises ValueError when it cannot be.
+
+    csum_start: bytes from the Ethernet header; csum_offset: bytes from there to the checksum.
+    """
+    cdef PacketPool pool
+    cdef Packet *pkt
+    cdef int reason
+    pool_init(&pool, 1, 1)
+    pkt = packet_alloc(&pool, <uint32_t>len(frame))
+    if pkt == NULL:
+        raise ValueError(f"no buffer for a frame of {len(frame)} bytes")
+    memcpy(pkt.data, <const uint8_t *>frame, len(frame))
+    pkt.offload = OFFLOAD_CSUM_PARTIAL
+    pkt.csum_start = csum_start
+    pkt.csum_offset = csum_offset
+    reason = packet_complete_csum(pkt)
+    completed = pkt.data[: pkt.length]
+    packet_release(pkt)
+    pool_destroy(&pool)
+    if reason:
+        raise ValueError("the checksum lies outside the frame")
+    return completed

@@ -43,6 +43,7 @@ def _six(**fields: object) -> Packet:
 
 
 SOLICIT = ICMPv6ND_NS(tgt="fe80::5", res=0x12345)
+SNAP_LLC = LLC(dsap=0xAA, ssap=0xAA, ctrl=3)
 NSH1 = bytes.fromhex("0fc601030001020f11111111222222223333333344444444")
 NSH2 = bytes.fromhex("2044020300a0b0c0")
 
@@ -61,7 +62,7 @@ SHAPES: dict[str, Packet] = {
     "last_fragment": _four(frag=370, proto=6) / Raw(b"the end of it, no ports here"),
     "padded": _four() / UDP(sport=8, dport=9) / Raw(b"hi"),
     "vlan": _eth() / Dot1Q(vlan=100, prio=5) / IP(**V4) / TCP(sport=5, dport=6),
-    "vlan_cfi": _eth() / Dot1Q(vlan=0, prio=7, id=1) / IP(**V4) / UDP(),
+    "vlan_cfi": _eth() / Dot1Q(vlan=0, prio=7, dei=1) / IP(**V4) / UDP(),
     "qinq": _eth() / Dot1AD(vlan=30, prio=1) / Dot1Q(vlan=4095) / IP(**V4) / UDP(sport=3, dport=4),
     "three_tags": _eth() / Dot1Q(vlan=1) / Dot1Q(vlan=2) / Dot1Q(vlan=3) / IP(**V4) / UDP(),
     "vlan_ipv6": _eth() / Dot1Q(vlan=6) / IPv6(**V6) / UDP(sport=5, dport=7) / Raw(b"six"),
@@ -100,9 +101,9 @@ SHAPES: dict[str, Packet] = {
     "nsh_type1": Ether(**ETH, type=0x894F) / Raw(NSH1 + b"payload"),
     "nsh_type2": Ether(**ETH, type=0x894F) / Raw(NSH2 + b"12345678"),
     "llc": Dot3(**ETH) / LLC(dsap=0x42, ssap=0x42, ctrl=3) / Raw(b"spanning tree"),
-    "snap": Dot3(**ETH) / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / IP(**V4) / UDP(sport=1, dport=2),
-    "snap_oui": Dot3(**ETH) / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0x00000C, code=0x2000) / Raw(b"cdp"),
-    "snap_length": Dot3(**ETH) / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0100) / Raw(b"x"),
+    "snap": Dot3(**ETH) / SNAP_LLC / SNAP(OUI=0, code=0x0800) / IP(**V4) / UDP(sport=1, dport=2),
+    "snap_oui": Dot3(**ETH) / SNAP_LLC / SNAP(OUI=0x00000C, code=0x2000) / Raw(b"cdp"),
+    "snap_length": Dot3(**ETH) / SNAP_LLC / SNAP(OUI=0, code=0x0100) / Raw(b"x"),
     "lldp": Ether(**ETH, type=0x88CC) / Raw(b"\x02\x07\x04" + b"q" * 20),
 }
 
@@ -121,12 +122,13 @@ def truncations(frame: bytes, at_least: int = 0) -> list[bytes]:
 
 def damaged(frame: bytes, seed: int, count: int) -> list[bytes]:
     """Return `count` copies of `frame` with one to four bytes behind the addresses changed, some cut or padded."""
+    likely = (0, 1, 2, 6, 17, 44, 58, 60, 0x45, 0x81, 255)
     rng = random.Random(seed)
     copies = []
     for _ in range(count):
         copy = bytearray(frame)
         for _ in range(rng.randint(1, 4)):
-            copy[rng.randrange(12, len(copy))] = rng.choice((0, 1, 2, 6, 17, 44, 58, 60, 0x45, 0x81, 255, rng.randrange(256)))
+            copy[rng.randrange(12, len(copy))] = rng.choice((*likely, rng.randrange(256)))
         if rng.random() < 0.2:
             copy = copy[: rng.randrange(14, len(copy) + 1)]
         elif rng.random() < 0.2:
