@@ -19,6 +19,7 @@ cdef enum FieldFlag:
     FIELD_PORT16 = 8           # the 16-bit OpenFlow 1.0 view of a port number (0xff00.. maps to 0xffffff00..)
     FIELD_MASK_SHOWN = 16      # a mask of all valid bits is written out in a match (ct_state, tun_flags)
     FIELD_CT_ONLY = 32         # writable only inside ct(exec())
+    FIELD_PORT32 = 64          # a 32-bit port number: 0xff00 to 0xfffffeff name no port
 
 cdef struct Field:
     uint16_t slot              # SlotNumber

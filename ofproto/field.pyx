@@ -229,7 +229,13 @@ cdef bint field_exact(const FlowKey *mask, uint16_t field) noexcept nogil:
 
 cdef bint field_value_valid(uint16_t field, const uint8_t *value) noexcept nogil:
     cdef const Field *f = &FIELD[field]
-    return f.n_bytes > 8 or (be_load(value, f.n_bytes) & ~f.valid) == 0
+    cdef uint64_t v
+    if f.n_bytes > 8:
+        return 1
+    v = be_load(value, f.n_bytes)
+    if f.flags & FIELD_PORT32 and PORT_RESERVED16 <= v < PORT_RESERVED32:
+        return 0
+    return (v & ~f.valid) == 0
 
 
 # -- prerequisites ---------------------------------------------------------------------------------------------------
@@ -296,6 +302,8 @@ cdef int fill_field(Field *f, row, place) except -1:
         | (FIELD_MASK_SHOWN if row.mask_shown else 0)
         | (FIELD_CT_ONLY if row.ct_only else 0)
     )
+    if row.fmt == "port" and row.n_bits == 32:
+        f.flags |= FIELD_PORT32
     modern, legacy = preferred_header(row, 4), preferred_header(row, 1)
     f.oxm_header = header_word(modern, f.n_bytes) if modern else 0
     f.nxm_header = header_word(legacy, f.n_bytes) if legacy else 0
