@@ -1,0 +1,287 @@
+"""From packets to programs: see classify.pxd. `batch_run` is the hot path, read it top-down."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from datapath.act cimport Program, act_drop, program_equal, program_make, program_unref
+from datapath.atomic cimport likely, prefetch, unlikely
+from datapath.drops cimport DROP_NO_OUTPUT, DROP_OUT_OF_MEMORY, DROP_RX_NO_BUFFER, DROP_TOO_MANY_ACTIONS
+from datapath.execute cimport count_drops, drop_packet, program_run, sender_flush
+from datapath.flow_cache cimport flow_cache_insert, flow_cache_lookup, flow_cache_prefetch
+from datapath.flow_key cimport KEY_BASE_WORDS, OFS_IN_PORT, OFS_RECIRC_ID, PacketKey
+from datapath.forwarder cimport Forwarder, Group
+from datapath.hash cimport hash_words
+from datapath.mailbox cimport Command
+from datapath.megaflow cimport (
+    Megaflow, classifier_insert, classifier_lookup, classifier_mask_is, classifier_reap, classifier_remove, megaflow_replace,
+)
+from datapath.packet cimport Batch, Packet, packet_alloc
+from datapath.parse cimport parse
+from datapath.upcall cimport TranslateFn, Translation
+
+cdef enum:
+    NO_GROUP = 0xff            # group_of: the packet was dropped
+    NO_TABLE = 0xff            # ACT_DROP: no table decided
+
+
+cdef void batch_run(Forwarder *fwd) noexcept nogil:
+    cdef uint32_t start = 0
+    parse_all(fwd)
+    while start < fwd.batch.n:
+        start = classify_some(fwd, start)
+    sender_flush(&fwd.sender)
+
+
+cdef void parse_all(Forwarder *fwd) noexcept nogil:
+    """Parse and hash the batch; frames that cannot be parsed leave it. keys[i] belongs to batch.pkts[i]."""
+    cdef Batch *batch = &fwd.batch
+    cdef uint32_t i, n = 0
+    cdef Packet *pkt
+    cdef int reason
+    for i in range(batch.n):
+        # batch.pkts[0:n] are parsed, pkts[n:i] are stale, pkts[i:] wait
+        pkt = batch.pkts[i]
+        if i + 2 < batch.n:
+            prefetch(batch.pkts[i + 2].data)
+        reason = parse(pkt, &fwd.keys[n])
+        if unlikely(reason != 0):
+            drop_packet(&fwd.sender, pkt, <uint32_t> reason)
+            continue
+        pkt.flow_hash = hash_words(&fwd.secret, <uint64_t *> &fwd.keys[n], KEY_BASE_WORDS)
+        flow_cache_prefetch(&fwd.cache, pkt.flow_hash)
+        batch.pkts[n] = pkt
+        n += 1
+    batch.n = n
+    fwd.stats.packets += n
+    fwd.stats.batches += 1
+
+
+cdef uint32_t classify_some(Forwarder *fwd, uint32_t start) noexcept nogil:
+    """Look up and run packets from `start` on, up to one whose translation changed the tables; returns where to go on."""
+    cdef uint32_t i = start
+    cdef Packet *pkt
+    cdef Megaflow *flow
+    cdef bint changed = False
+    fwd.version = fwd.handler.version(fwd.handler.ctx)
+    fwd.n_groups = 0
+    fwd.serial += 1
+    fwd.serial += fwd.serial == 0
+    while i < fwd.batch.n and not changed:
+        pkt = fwd.batch.pkts[i]
+        # A frame straight from a port has no tunnel words.
+        flow = flow_cache_lookup(&fwd.cache, &fwd.keys[i], KEY_BASE_WORDS, pkt.flow_hash)
+        if likely(flow != NULL and flow.version == fwd.version):
+            fwd.stats.exact_hits += 1
+            fwd.group_of[i] = group_of_flow(fwd, flow)
+        else:
+            changed = classify_slowly(fwd, i, flow)
+        i += 1
+    run_groups(fwd, start, i)
+    classifier_reap(&fwd.classifier)
+    return i
+
+
+cdef inline uint8_t group_of_flow(Forwarder *fwd, Megaflow *flow) noexcept nogil:
+    cdef Group *group
+    if flow.batch != fwd.serial:
+        flow.batch = fwd.serial
+        flow.group = <uint8_t> fwd.n_groups
+        group = &fwd.groups[fwd.n_groups]
+        fwd.n_groups += 1
+        memset(group, 0, sizeof(Group))
+        group.flow = flow
+        group.program = flow.program
+    fwd.groups[flow.group].n += 1
+    return <uint8_t> flow.group
+
+
+cdef bint flow_is_current(Forwarder *fwd, Megaflow *flow, unsigned long long version) noexcept nogil:
+    if flow.version < version:
+        if fwd.handler.changes(fwd.handler.ctx, flow.version, version) & flow.tags:
+            return False
+        flow.version = version
+    return True
+
+
+cdef bint classify_slowly(Forwarder *fwd, uint32_t i, Megaflow *flow) noexcept nogil:
+    """Find the group of packet i without the flow cache's plain answer; True when its translation changed the tables.
+
+    flow: what the flow cache said, to be checked against the tables; or NULL.
+    """
+    cdef PacketKey *key = &fwd.keys[i]
+    cdef Packet *pkt = fwd.batch.pkts[i]
+    cdef bint exact = flow != NULL
+    if not exact:
+        flow = classifier_lookup(&fwd.classifier, key)
+    if flow != NULL and flow_is_current(fwd, flow, fwd.version):
+        fwd.stats.exact_hits += exact
+        fwd.stats.masked_hits += not exact
+        if not exact:
+            flow_cache_insert(&fwd.cache, key, KEY_BASE_WORDS, pkt.flow_hash, flow)
+        fwd.group_of[i] = group_of_flow(fwd, flow)
+        return False
+    fwd.stats.misses += flow == NULL
+    fwd.stats.retranslations += flow != NULL
+    fwd.group_of[i] = translate_packet(fwd, key, pkt, flow)
+    return fwd.handler.version(fwd.handler.ctx) != fwd.version
+
+
+# ---- translation ----
+
+cdef Program *translate(Forwarder *fwd, TranslateFn fn, void *ctx, const PacketKey *key, Packet *pkt, const Program *known) noexcept nogil:
+    """Fill fwd.translation; its program (`known` itself if equal), or NULL when the packet was dropped (counted, released)."""
+    cdef Translation *out = &fwd.translation
+    cdef Program *program
+    cdef int reason
+    memset(out.mask, 0, sizeof(out.mask))
+    out.acts.n = 0
+    out.acts.overflow = False
+    out.owner = NULL
+    out.tags = 0
+    out.version = fwd.version
+    out.cacheable = False
+    out.drop_reason = 0
+    reason = fn(ctx, fwd.number, key, pkt, fwd.version, fwd.now_ns, out)
+    if reason:
+        fwd.stats.lost += 1
+        release_owner(fwd, out.owner)
+        drop_packet(&fwd.sender, pkt, <uint32_t> reason)
+        return NULL
+    if out.acts.overflow:
+        out.acts.n = 0
+        out.acts.overflow = False
+        out.drop_reason = DROP_TOO_MANY_ACTIONS
+    if out.acts.n == 0:
+        act_drop(&out.acts, out.drop_reason if out.drop_reason else <uint32_t> DROP_NO_OUTPUT, NO_TABLE)
+    if known != NULL and program_equal(known, &out.acts):
+        return <Program *> known
+    program = program_make(&out.acts)
+    if program == NULL:
+        release_owner(fwd, out.owner)
+        drop_packet(&fwd.sender, pkt, DROP_OUT_OF_MEMORY)
+    return program
+
+
+cdef void release_owner(Forwarder *fwd, void *owner) noexcept nogil:
+    if owner != NULL:
+        fwd.handler.release(fwd.handler.ctx, owner)
+
+
+cdef uint8_t translate_packet(Forwarder *fwd, const PacketKey *key, Packet *pkt, Megaflow *stale) noexcept nogil:
+    """Translate a packet that missed, or hit a megaflow that the tables have changed under; its group, or NO_GROUP."""
+    cdef Translation *out = &fwd.translation
+    cdef Program *program = translate(fwd, fwd.handler.translate, fwd.handler.ctx, key, pkt, NULL if stale == NULL else stale.program)
+    cdef Megaflow *flow = NULL
+    if program == NULL:
+        if stale != NULL:
+            classifier_remove(&fwd.classifier, stale)
+        return NO_GROUP
+    if out.cacheable and out.version >= fwd.version:
+        flow = install(fwd, key, program, stale)
+    elif stale != NULL:
+        if program == stale.program:
+            program.refs += 1
+        classifier_remove(&fwd.classifier, stale)
+    if flow == NULL:
+        fwd.stats.uncached += 1
+        return group_of_uncached(fwd, program, out.owner)
+    flow_cache_insert(&fwd.cache, key, KEY_BASE_WORDS, pkt.flow_hash, flow)
+    return group_of_flow(fwd, flow)
+
+
+cdef Megaflow *install(Forwarder *fwd, const PacketKey *key, Program *program, Megaflow *stale) noexcept nogil:
+    """Put the translation into the megaflow that it renews, or a new one; NULL without memory (then the packet still has its program)."""
+    cdef Translation *out = &fwd.translation
+    cdef uint8_t *mask = <uint8_t *> out.mask
+    memset(mask + OFS_IN_PORT, 0xff, 4)
+    memset(mask + OFS_RECIRC_ID, 0xff, 4)
+    # One that is in a group already is not touched any more: its old program still waits to run.
+    if stale != NULL and stale.batch != fwd.serial and classifier_mask_is(stale, out.mask):
+        megaflow_replace(&fwd.classifier, stale, program, out.owner, out.tags, out.version)
+        return stale
+    if stale != NULL:
+        if program == stale.program:
+            program.refs += 1
+        classifier_remove(&fwd.classifier, stale)
+    return classifier_insert(&fwd.classifier, key, out.mask, program, out.owner, out.tags, out.version)
+
+
+cdef uint8_t group_of_uncached(Forwarder *fwd, Program *program, void *owner) noexcept nogil:
+    cdef Group *group = &fwd.groups[fwd.n_groups]
+    memset(group, 0, sizeof(Group))
+    group.program = program
+    group.owner = owner
+    group.n = 1
+    fwd.n_groups += 1
+    return <uint8_t> (fwd.n_groups - 1)
+
+
+# ---- running ----
+
+cdef void run_groups(Forwarder *fwd, uint32_t start, uint32_t end) noexcept nogil:
+    """Sort packets start..end by group, keeping their order, and run each group's program."""
+    cdef uint32_t i, at = 0
+    cdef Group *group
+    cdef Packet *pkt
+    for i in range(fwd.n_groups):
+        fwd.groups[i].at = at
+        at += fwd.groups[i].n
+    for i in range(start, end):
+        if unlikely(fwd.group_of[i] == NO_GROUP):
+            continue
+        pkt = fwd.batch.pkts[i]
+        group = &fwd.groups[fwd.group_of[i]]
+        fwd.sorted[group.at] = pkt
+        group.at += 1
+        group.bytes += pkt.length
+        group.tcp_flags |= pkt.tcp_flags
+    for i in range(fwd.n_groups):
+        run_group(fwd, &fwd.groups[i])
+
+
+cdef inline void run_group(Forwarder *fwd, Group *group) noexcept nogil:
+    cdef Megaflow *flow = group.flow
+    if likely(flow != NULL):
+        flow.packets += group.n
+        flow.bytes += group.bytes
+        flow.used_ns = fwd.now_ns
+        flow.tcp_flags |= group.tcp_flags
+        program_run(&fwd.sender, group.program, &fwd.sorted[group.at - group.n], group.n)
+    else:
+        run_uncached(fwd, group)
+
+
+cdef void run_uncached(Forwarder *fwd, Group *group) noexcept nogil:
+    program_run(&fwd.sender, group.program, &fwd.sorted[group.at - group.n], group.n)
+    program_unref(group.program)
+    if group.owner != NULL:
+        fwd.handler.credit(fwd.handler.ctx, group.owner, group.n, group.bytes, fwd.now_ns, <unsigned short> group.tcp_flags)
+        fwd.handler.release(fwd.handler.ctx, group.owner)
+
+
+cdef int frame_run(Forwarder *fwd, const Command *command) noexcept nogil:
+    cdef PacketKey *key = &fwd.keys[0]
+    cdef Packet *pkt = packet_alloc(&fwd.pool, command.frame_bytes)
+    cdef Program *program
+    cdef int reason
+    if pkt == NULL:
+        count_drops(&fwd.sender, command.in_port, DROP_RX_NO_BUFFER, 1)
+        return -1
+    memcpy(pkt.data, command.frame, command.frame_bytes)
+    pkt.length = command.frame_bytes
+    pkt.in_port = command.in_port
+    fwd.version = fwd.handler.version(fwd.handler.ctx)
+    reason = parse(pkt, key)
+    if reason:
+        drop_packet(&fwd.sender, pkt, <uint32_t> reason)
+        return 0
+    program = translate(fwd, command.translate, command.hook_ctx, key, pkt, NULL)
+    if program == NULL:
+        return 0
+    fwd.n_groups = 0
+    fwd.batch.n = 1
+    fwd.batch.pkts[0] = pkt
+    fwd.group_of[0] = group_of_uncached(fwd, program, fwd.translation.owner)
+    run_groups(fwd, 0, 1)
+    sender_flush(&fwd.sender)
+    return 0

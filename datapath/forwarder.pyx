@@ -1,0 +1,147 @@
+"""The loop of a forwarding thread: see forwarder.pxd. `forwarder_loop` is the only long `with nogil` of the switch."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from datapath.act cimport actbuf_free, actbuf_init
+from datapath.atomic cimport load_acquire, load_ptr, store_relaxed
+from datapath.classify cimport batch_run
+from datapath.commands cimport commands_run, commands_slice
+from datapath.execute cimport sender_destroy, sender_init
+from datapath.flow_cache cimport flow_cache_destroy, flow_cache_init
+from datapath.hash cimport HASH_SECRET_WORDS, HashSecret
+from datapath.mailbox cimport Stack, mailbox_destroy, mailbox_fall_asleep, mailbox_init, mailbox_wake_up
+from datapath.megaflow cimport classifier_destroy, classifier_init
+from datapath.packet cimport pool_destroy, pool_init
+from datapath.ports.port cimport Port
+from datapath.rx_ports cimport (
+    SPIN_NS, RxPort, rx_port_cool, rx_port_failed, rx_port_heat, rx_ports_destroy, rx_ports_init, rx_ports_wait,
+)
+from datapath.upcall cimport MissHandler
+
+cdef extern from "<time.h>" nogil:
+    cdef struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec *ts)
+    enum: CLOCK_MONOTONIC
+
+cdef extern from "<sys/random.h>" nogil:
+    ssize_t getrandom(void *buf, size_t n_bytes, unsigned int flags)
+
+cdef enum:
+    NS_PER_S = 1000000000
+
+
+cdef int64_t monotonic_ns() noexcept nogil:
+    cdef timespec ts
+    clock_gettime(CLOCK_MONOTONIC, &ts)
+    return <int64_t> ts.tv_sec * NS_PER_S + ts.tv_nsec
+
+
+# ---- life ----
+
+cdef void draw_secret(HashSecret *secret) noexcept nogil:
+    cdef uint32_t i
+    getrandom(secret.words, sizeof(secret.words), 0)
+    for i in range(HASH_SECRET_WORDS):
+        secret.words[i] |= 1
+
+
+cdef int forwarder_init(Forwarder *fwd, uint32_t number, MissHandler *handler, Stack *done, int done_fd) noexcept nogil:
+    memset(fwd, 0, sizeof(Forwarder))
+    fwd.number = number
+    fwd.handler = handler
+    fwd.rx.epoll_fd = fwd.box.wake_fd = -1
+    draw_secret(&fwd.secret)
+    classifier_init(&fwd.classifier, &fwd.secret, handler)
+    if (pool_init(&fwd.pool, POOL_SMALL, POOL_LARGE) or flow_cache_init(&fwd.cache) or sender_init(&fwd.sender, number, handler)
+            or actbuf_init(&fwd.translation.acts) or mailbox_init(&fwd.box, done, done_fd) or rx_ports_init(&fwd.rx, fwd.box.wake_fd)):
+        return -1
+    return 0
+
+
+cdef void forwarder_destroy(Forwarder *fwd) noexcept nogil:
+    classifier_destroy(&fwd.classifier)
+    flow_cache_destroy(&fwd.cache)
+    sender_destroy(&fwd.sender)
+    actbuf_free(&fwd.translation.acts)
+    rx_ports_destroy(&fwd.rx)
+    mailbox_destroy(&fwd.box)
+    pool_destroy(&fwd.pool)
+
+
+# ---- the loop ----
+
+cdef uint32_t receive(Forwarder *fwd, RxPort *rx) noexcept nogil:
+    """One batch from one port, run to its end; the number of packets."""
+    cdef Port *port = rx.port
+    cdef int n = port.rx(port, &fwd.pool, &fwd.batch, &port.stats[fwd.number])
+    if n < 0:
+        rx_port_failed(&fwd.rx, rx)
+        return 0
+    rx.errors = 0
+    if n == 0:
+        return 0
+    rx.last_ns = fwd.now_ns
+    batch_run(fwd)
+    return <uint32_t> n
+
+
+cdef uint32_t receive_hot(Forwarder *fwd) noexcept nogil:
+    """One batch from each hot port; those that have been quiet for SPIN_NS grow cold."""
+    cdef uint32_t i, n, total = 0
+    i = 0
+    while i < fwd.rx.n_hot:
+        n = receive(fwd, fwd.rx.hot[i])
+        total += n
+        if n == 0 and fwd.now_ns - fwd.rx.hot[i].last_ns > SPIN_NS:
+            rx_port_cool(&fwd.rx, i)
+        else:
+            i += 1
+    return total
+
+
+cdef void sleep_until_news(Forwarder *fwd) noexcept nogil:
+    """Wait in epoll, unless a command came in while we said that we sleep (see mailbox.pxd)."""
+    mailbox_fall_asleep(&fwd.box)
+    if load_ptr(&fwd.box.inward.head) == NULL:
+        fwd.stats.sleeps += 1
+        rx_ports_wait(&fwd.rx, -1, fwd.now_ns)
+    mailbox_wake_up(&fwd.box)
+    heat_from(fwd, monotonic_ns() + fwd.clock_offset_ns)
+
+
+cdef void heat_from(Forwarder *fwd, int64_t now_ns) noexcept nogil:
+    """Ports that a wait made hot count as heard of now, not when the wait began."""
+    cdef uint32_t i
+    for i in range(fwd.rx.n_hot):
+        fwd.rx.hot[i].last_ns = now_ns
+
+
+cdef void forwarder_loop(Forwarder *fwd) noexcept nogil:
+    cdef uint32_t turn = 0
+    store_relaxed(&fwd.stopping, 0)
+    while True:
+        fwd.now_ns = monotonic_ns() + fwd.clock_offset_ns
+        if load_ptr(&fwd.box.inward.head) != NULL:
+            commands_run(fwd)
+        if load_acquire(&fwd.stopping):
+            return
+        commands_slice(fwd)
+        receive_hot(fwd)
+        turn += 1
+        if fwd.rx.n_hot == 0 and fwd.sweeps == NULL:
+            sleep_until_news(fwd)
+        elif turn % LOOK_AT_EPOLL_EVERY == 0 and fwd.rx.n_hot < fwd.rx.n:
+            rx_ports_wait(&fwd.rx, 0, fwd.now_ns)
+
+
+cdef uint32_t forwarder_step(Forwarder *fwd, int64_t now_ns, bint receive_too) noexcept nogil:
+    cdef uint32_t i, done
+    fwd.now_ns = now_ns
+    done = commands_run(fwd) + commands_slice(fwd)
+    if receive_too:
+        for i in range(fwd.rx.n):
+            done += receive(fwd, fwd.rx.all[i])
+    return done
