@@ -1,0 +1,444 @@
+"""Core: the shell around the forwarders. Owns their memory and threads, checks arguments, posts commands and collects what was done.
+
+Thread rule: every method runs with the GIL on a Python thread; forwarder threads enter `_run` once and stay without the GIL until they are
+stopped. Policy (port numbers, who receives what) is in datapath.py.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+from posix.unistd cimport close
+
+from datapath.act cimport ActOp
+from datapath.atomic cimport load_relaxed
+from datapath.drops cimport DROP_MISS_NO_BRIDGE, N_DROP_REASONS
+from datapath.execute cimport Sender
+from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
+from datapath.forwarder cimport (
+    Forwarder, forwarder_destroy, forwarder_init, forwarder_loop, forwarder_step, monotonic_ns,
+)
+from datapath.mailbox cimport (
+    CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_STOP, CMD_SWEEP, Command, DumpRow, Stack, command_free,
+    command_new, fd_drain, fd_signal, mailbox_passed, mailbox_post, stack_take_all,
+)
+from datapath.packet cimport LARGE_FRAME_MAX, Packet
+from datapath.ports.port cimport FORWARDERS_MAX, PORTS_MAX, PortHandle
+from datapath.upcall cimport ExecuteHook, MissHandler, MissHook, Translation
+
+import threading
+
+from datapath.drops import DROPS
+from vslib.clock import CLOCK
+from vslib.errors import ConfigError, InternalError
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+cdef extern from "<sys/eventfd.h>" nogil:
+    int eventfd(unsigned int initval, int flags)
+    enum: EFD_CLOEXEC
+    enum: EFD_NONBLOCK
+
+cdef extern from "<poll.h>" nogil:
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd *fds, unsigned long n, int timeout)
+    enum: POLLIN
+
+cdef enum:
+    CACHE_LINE = 64
+    SAME_CLOCK_NS = 1000000    # a smaller difference between vslib's clock and the host's is the time it took to read both
+
+DROP_NAMES = tuple(symbol for symbol, _ in DROPS)
+
+
+# ---- before ofproto has come: every packet is dropped ----
+
+cdef int no_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns,
+                      Translation *out) noexcept nogil:
+    return DROP_MISS_NO_BRIDGE
+
+
+cdef void no_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes, int64_t used_ns, unsigned short tcp_flags) noexcept nogil:
+    pass
+
+
+cdef void no_release(void *ctx, void *owner) noexcept nogil:
+    pass
+
+
+cdef int no_punt(void *ctx, uint32_t forwarder, const Packet *pkt, uint64_t cookie) noexcept nogil:
+    return DROP_MISS_NO_BRIDGE
+
+
+cdef uint64_t no_version(void *ctx) noexcept nogil:
+    return 0
+
+
+cdef uint64_t no_changes(void *ctx, uint64_t since, uint64_t upto) noexcept nogil:
+    return <uint64_t> -1
+
+
+cdef class Request:
+    """What the control thread asked of some forwarders; done when `remaining` is 0."""
+
+    cdef uint32_t remaining
+    cdef bint failed           # a forwarder ran out of memory
+    cdef object callback       # called by run_callbacks() when done, or None
+    cdef object kept           # what the command's C pointers point into
+    cdef list rows             # CMD_DUMP: tuples of MegaflowRow's members
+
+    def __cinit__(self, callback=None, kept=None):
+        self.callback = callback
+        self.kept = kept
+        self.rows = []
+
+
+cdef class Core:
+    """Forwarders and their mailboxes.
+
+    n_forwarders: 1..16; inline: no threads, `step` runs everything on the caller's. Raises ConfigError for a bad number, MemoryError.
+    """
+
+    cdef Forwarder *fwds[FORWARDERS_MAX]
+    cdef readonly uint32_t n_forwarders
+    cdef readonly bint inline
+    cdef readonly bint running         # threads are in their loops
+    cdef MissHandler handler           # what all forwarders call
+    cdef MissHook hook                 # keeps its ctx
+    cdef Stack done                    # commands that forwarders have completed
+    cdef readonly int completion_fd    # readable while `done` or `ready` hold something
+    cdef list ready                    # callbacks of finished requests
+    cdef list threads
+
+    def __cinit__(self, uint32_t n_forwarders, bint inline=False):
+        cdef uint32_t i
+        if not 0 < n_forwarders <= FORWARDERS_MAX:
+            raise ConfigError(f"{n_forwarders} forwarders are not in 1..{FORWARDERS_MAX}")
+        self.inline = inline
+        self.ready = []
+        self.threads = []
+        self.handler = MissHandler(NULL, no_translate, no_credit, no_release, no_punt, no_version, no_changes)
+        self.completion_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        if self.completion_fd < 0:
+            raise OSError("no event descriptor")
+        for i in range(n_forwarders):
+            self.fwds[i] = <Forwarder *> aligned_alloc(CACHE_LINE, (sizeof(Forwarder) + CACHE_LINE - 1) & ~<size_t> (CACHE_LINE - 1))
+            if self.fwds[i] == NULL:
+                raise MemoryError
+            self.n_forwarders = i + 1
+            if forwarder_init(self.fwds[i], i, &self.handler, &self.done, self.completion_fd):
+                raise MemoryError
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        for i in range(self.n_forwarders):
+            forwarder_destroy(self.fwds[i])
+            free(self.fwds[i])
+        if self.completion_fd >= 0:
+            close(self.completion_fd)
+
+    # ---- threads ----
+
+    def set_miss_hook(self, MissHook hook not None) -> None:
+        """Let `hook` translate what misses. Raises InternalError while forwarders run."""
+        if self.running:
+            raise InternalError("the miss hook cannot change while forwarders run")
+        self.flush()           # what megaflows hold belongs to the old hook
+        self.hook = hook
+        self.handler = hook.handler
+
+    def start(self) -> None:
+        """Start the threads (inline: nothing). Raises InternalError when they run already."""
+        if self.inline:
+            return
+        if self.running:
+            raise InternalError("forwarders run already")
+        self.follow_clock()
+        self.running = True
+        for i in range(self.n_forwarders):
+            thread = threading.Thread(target=self._run, args=(i,), name=f"forwarder{i}", daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def _run(self, uint32_t number) -> None:
+        cdef Forwarder *fwd = self.fwds[number]
+        with nogil:
+            forwarder_loop(fwd)
+
+    def stop(self) -> None:
+        """End the threads, finish what is in the mailboxes, push the last counts and let go of all megaflows."""
+        if self.running:
+            self.wait(self.post_all(CMD_STOP, Request()))
+            for thread in self.threads:
+                thread.join()
+            self.threads.clear()
+            self.running = False
+        self.flush()
+
+    cdef void follow_clock(self):
+        """Let the forwarders' time follow vslib's clock when that was warped."""
+        cdef int64_t offset_ns = CLOCK.now_ns() - monotonic_ns()
+        cdef uint32_t i
+        for i in range(self.n_forwarders):
+            self.fwds[i].clock_offset_ns = 0 if -SAME_CLOCK_NS < offset_ns < SAME_CLOCK_NS else offset_ns
+
+    # ---- commands ----
+
+    cdef Request post(self, uint32_t number, Command *command, Request request):
+        command.forwarder = number
+        command.request = <void *> request
+        Py_INCREF(request)
+        request.remaining += 1
+        mailbox_post(&self.fwds[number].box, command)
+        return request
+
+    cdef Request post_all(self, uint32_t kind, Request request):
+        cdef uint32_t i
+        for i in range(self.n_forwarders):
+            self.post(i, self.new_command(kind), request)
+        return request
+
+    cdef Command *new_command(self, uint32_t kind) except NULL:
+        cdef Command *command = command_new(kind)
+        if command == NULL:
+            raise MemoryError
+        return command
+
+    cdef int collect(self) except -1:
+        """Take what forwarders have done; callbacks of finished requests become ready."""
+        cdef Command *command
+        cdef Command *following
+        cdef Request request
+        fd_drain(self.completion_fd)
+        command = stack_take_all(&self.done)
+        while command != NULL:
+            following = command.next
+            request = <Request> command.request
+            Py_DECREF(request)
+            request.remaining -= 1
+            request.failed = request.failed or command.status != 0
+            take_rows(command, request.rows)
+            command_free(command)
+            if request.remaining == 0 and request.callback is not None:
+                self.ready.append(request.callback)
+            command = following
+        return 0
+
+    cdef int wait(self, Request request) except -1:
+        """Return when the request is done, without the GIL meanwhile; others' callbacks stay for run_callbacks()."""
+        cdef pollfd wait_for
+        wait_for.fd = self.completion_fd
+        wait_for.events = POLLIN
+        while request.remaining:
+            if self.running:
+                with nogil:
+                    poll(&wait_for, 1, -1)
+                PyErr_CheckSignals()
+            else:
+                self.drive()
+            self.collect()
+        if self.ready:
+            fd_signal(self.completion_fd)
+        return 0
+
+    cdef int drive(self) except -1:
+        """Without threads: run what is in the mailboxes here."""
+        cdef int64_t now_ns = CLOCK.now_ns()
+        cdef uint32_t i
+        for i in range(self.n_forwarders):
+            while forwarder_step(self.fwds[i], now_ns, False):
+                pass
+        return 0
+
+    def run_callbacks(self) -> int:
+        """Call back for every finished request; returns how many. Call it when completion_fd is readable."""
+        n = 0
+        self.collect()
+        try:
+            while self.ready:
+                n += 1
+                self.ready.pop(0)()
+        finally:
+            if self.ready:
+                fd_signal(self.completion_fd)
+        return n
+
+    def step(self, now_ns: int, max_rounds: int | None = None) -> int:
+        """Inline only: run all forwarders at time now_ns until nothing is left to do, or for max_rounds; returns the rounds that did something."""
+        cdef int64_t now = now_ns
+        cdef uint32_t i, busy = 1
+        cdef uint64_t rounds = 0
+        cdef uint64_t limit = <uint64_t> -1 if max_rounds is None else <uint64_t> max_rounds
+        if not self.inline:
+            raise InternalError("step is for inline datapaths")
+        while busy and rounds < limit:
+            busy = 0
+            with nogil:
+                for i in range(self.n_forwarders):
+                    busy += forwarder_step(self.fwds[i], now, True)
+            busy += <uint32_t> self.run_callbacks()
+            rounds += busy != 0
+        return rounds
+
+    def attach(self, PortHandle handle not None, uint32_t number, uint32_t receiver) -> None:
+        """Give a port its number and hand it to all forwarders, `receiver` to receive from it. Raises MemoryError (nothing is attached)."""
+        cdef Request request = Request(None, handle)
+        cdef Command *command
+        if number >= PORTS_MAX:
+            raise ConfigError(f"port number {number} is not below {PORTS_MAX}")
+        handle.port.port_no = number
+        handle.port.rx_forwarder = receiver
+        handle.attached = True
+        for i in range(self.n_forwarders):
+            command = self.new_command(CMD_ATTACH)
+            command.port = &handle.port
+            command.receives = <uint32_t> i == receiver
+            self.post(i, command, request)
+        self.wait(request)
+        if request.failed:
+            self.detach(handle)
+            raise MemoryError
+
+    def detach(self, PortHandle handle not None) -> None:
+        """Take a port from all forwarders; on return none uses it any more."""
+        cdef Request request = Request(None, handle)
+        cdef Command *command
+        for i in range(self.n_forwarders):
+            command = self.new_command(CMD_DETACH)
+            command.port = &handle.port
+            self.post(i, command, request)
+        self.wait(request)
+        handle.attached = False
+
+    cdef Request post_barrier(self, callback):
+        cdef Request request = Request(callback)
+        cdef uint32_t i
+        for i in range(self.n_forwarders):
+            if not (self.running and mailbox_passed(&self.fwds[i].box)):
+                self.post(i, self.new_command(CMD_BARRIER), request)
+        if request.remaining == 0 and callback is not None:
+            self.ready.append(callback)
+            fd_signal(self.completion_fd)
+        return request
+
+    def barrier(self, callback) -> None:
+        """Call back when each forwarder has finished what it received before and will read the tables anew."""
+        self.post_barrier(callback)
+
+    def barrier_wait(self) -> None:
+        """Return when each forwarder has passed a barrier."""
+        self.wait(self.post_barrier(None))
+
+    def sweep(self, callback, int64_t max_idle_ns, bint full) -> None:
+        """Push counts to owners and expire megaflows that were idle longer than max_idle_ns; call back (if not None) when done."""
+        cdef Request request = Request(callback)
+        cdef Command *command
+        self.follow_clock()
+        for i in range(self.n_forwarders):
+            command = self.new_command(CMD_SWEEP)
+            command.max_idle_ns = max_idle_ns
+            command.full = full
+            self.post(i, command, request)
+
+    def flush(self) -> None:
+        """Remove every megaflow that is there now, pushing its last counts."""
+        self.wait(self.post_all(CMD_FLUSH, Request()))
+
+    def dump(self) -> list[tuple]:
+        """Return a copy of all megaflows: (key, mask, actions, packets, bytes, used_ns, tcp_flags, forwarder). Raises MemoryError."""
+        cdef Request request = self.post_all(CMD_DUMP, Request())
+        self.wait(request)
+        if request.failed:
+            raise MemoryError
+        return request.rows
+
+    def execute(self, bytes frame not None, uint32_t in_port, ExecuteHook hook not None) -> None:
+        """Run a frame through `hook` on forwarder 0, after all earlier commands. Raises ConfigError for a frame that no buffer holds."""
+        cdef Py_ssize_t n_bytes = len(frame)
+        cdef Command *command
+        if not 0 < n_bytes <= LARGE_FRAME_MAX:
+            raise ConfigError(f"a frame of {n_bytes} bytes is not in 1..{LARGE_FRAME_MAX}")
+        command = self.new_command(CMD_EXECUTE)
+        command.frame = <uint8_t *> malloc(n_bytes)
+        if command.frame == NULL:
+            command_free(command)
+            raise MemoryError
+        memcpy(command.frame, <const char *> frame, n_bytes)
+        command.frame_bytes = <uint32_t> n_bytes
+        command.in_port = in_port
+        command.hook_ctx = hook.ctx
+        command.translate = hook.translate
+        self.post(0, command, Request(None, hook))
+
+    # ---- settings and counters ----
+
+    def set_flow_limit(self, uint32_t limit) -> None:
+        """Bound the megaflows of each forwarder; those above it go as new ones come."""
+        cdef uint32_t i
+        for i in range(self.n_forwarders):
+            self.fwds[i].classifier.limit = limit
+
+    def forwarder_stats(self, uint32_t number) -> dict:
+        """Return the counters of one forwarder; drops and orphans map the reasons that have occurred to packets."""
+        cdef Forwarder *fwd
+        if number >= self.n_forwarders:
+            raise ConfigError(f"no forwarder {number}")
+        fwd = self.fwds[number]
+        return {
+            "packets": fwd.stats.packets,
+            "exact_hits": fwd.stats.exact_hits,
+            "masked_hits": fwd.stats.masked_hits,
+            "misses": fwd.stats.misses,
+            "retranslations": fwd.stats.retranslations,
+            "uncached": fwd.stats.uncached,
+            "lost": fwd.stats.lost,
+            "batches": fwd.stats.batches,
+            "sleeps": fwd.stats.sleeps,
+            "asleep": bool(load_relaxed(&fwd.box.asleep)),
+            "n_flows": fwd.classifier.n,
+            "n_masks": fwd.classifier.n_subtables,
+            "evicted": fwd.classifier.evicted,
+            "n_rx_ports": fwd.rx.n,
+            "buffers_in_use": fwd.pool.in_use,
+            "drops": named(fwd.sender.drops),
+            "orphans": named(fwd.sender.orphans),
+        }
+
+
+cdef dict named(const uint64_t *counts):
+    cdef uint32_t i
+    return {DROP_NAMES[i]: counts[i] for i in range(<uint32_t> N_DROP_REASONS) if counts[i]}
+
+
+cdef list program_ops(const DumpRow *row):
+    ops = []
+    cdef uint32_t i
+    cdef const ActOp *op
+    for i in range(row.program.n_ops):
+        op = &row.program.ops[i]
+        ops.append((op.kind, op.slot, op.aux, op.arg, op.aux32, <bytes> op.value[:16], <bytes> op.mask[:16]))
+    return ops
+
+
+cdef int take_rows(const Command *command, list rows) except -1:
+    """Append the megaflows that a dump has copied."""
+    cdef const DumpRow *row = command.rows
+    cdef uint64_t[KEY_PACKET_WORDS] key
+    cdef uint64_t[KEY_PACKET_WORDS] mask
+    cdef uint32_t i
+    while row != NULL:
+        memset(key, 0, sizeof(key))
+        memset(mask, 0, sizeof(mask))
+        for i in range(row.n_words):
+            key[row.index[i]] = row.key[i]
+            mask[row.index[i]] = row.mask[i]
+        rows.append((PyBytes_FromStringAndSize(<char *> key, sizeof(key)), PyBytes_FromStringAndSize(<char *> mask, sizeof(mask)),
+                     program_ops(row), row.packets, row.bytes, row.used_ns, row.tcp_flags, row.forwarder))
+        row = row.next
+    return 0

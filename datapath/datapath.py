@@ -1,0 +1,238 @@
+"""Datapath: the Python face of the forwarders: ports, flows, statistics, barriers.
+
+Everything here runs on the control thread. Blocking calls release the GIL while they wait; the others answer through callbacks, which
+`run_callbacks` runs when `completion_fd` is readable (`loop.add_reader`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from datapath.core import Core
+from vslib.clock import CLOCK
+from vslib.errors import ConfigError
+
+NS_PER_MS = 1_000_000
+FIRST_PORT = 1  # 0 is the datapath's own name
+PORTS_MAX = 65536
+DEFAULT_MAX_IDLE_MS = 10_000
+DEFAULT_FLOW_LIMIT = 200_000
+
+Octets = bytes  # MegaflowRow has a member of that name
+Callback = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class MegaflowRow:
+    """A copy of one megaflow.
+
+    key, mask: a PacketKey each, network byte order, key already masked; actions: (kind, slot, aux, arg, aux32, value16, mask16) per op;
+    used_ns: monotonic time of the last packet, 0 = none; forwarder: whose cache it is in.
+    """
+
+    key: Octets
+    mask: Octets
+    actions: list[tuple[int, int, int, int, int, Octets, Octets]]
+    packets: int
+    bytes: int
+    used_ns: int
+    tcp_flags: int
+    forwarder: int
+
+
+def default_forwarders() -> int:
+    """Return one forwarder per core that we may use but one, at least one."""
+    return min(16, max(1, len(os.sched_getaffinity(0)) - 1))
+
+
+class Datapath:
+    """Ports, forwarders and their caches.
+
+    n_forwarders: threads (None: one per core but one); inline: no threads, ``step`` runs everything on the caller's thread until idle.
+    Raises ConfigError for a number of forwarders that is not in 1..16.
+    """
+
+    def __init__(self, n_forwarders: int | None = None, inline: bool = False) -> None:
+        count = n_forwarders if n_forwarders is not None else 1 if inline else default_forwarders()
+        self._core: Any = Core(count, inline)
+        self._ports: dict[int, Any] = {}
+        self._drops_before: dict[int, dict[str, int]] = {}  # what a port's handle had counted when it was attached
+        self._drops_retired: dict[str, int] = {}  # of ports that have gone
+        self._flow_limit = DEFAULT_FLOW_LIMIT
+        self.max_idle_ms = DEFAULT_MAX_IDLE_MS
+        self.flow_limit = DEFAULT_FLOW_LIMIT
+
+    # -- life
+
+    def set_miss_hook(self, hook: Any) -> None:
+        """Let a MissHook translate what misses; before ``start``. Raises InternalError while forwarders run."""
+        self._core.set_miss_hook(hook)
+
+    def start(self) -> None:
+        """Start the forwarders; raises InternalError when they run already."""
+        self._core.start()
+
+    def stop(self) -> None:
+        """Stop the forwarders; last counts are pushed, all megaflows are gone. Ports stay attached."""
+        self._core.stop()
+
+    @property
+    def n_forwarders(self) -> int:
+        """Number of forwarders."""
+        return int(self._core.n_forwarders)
+
+    @property
+    def running(self) -> bool:
+        """Whether forwarder threads run."""
+        return bool(self._core.running)
+
+    # -- ports
+
+    def add_port(self, handle: Any, port_no: int | None = None) -> int:
+        """Attach a PortHandle; returns its number (the lowest free one from 1, or port_no).
+
+        Raises ConfigError for a number that is taken or out of range, and for a handle that is attached or closed.
+        """
+        if handle.attached or handle.is_closed:
+            raise ConfigError(f"port {handle.name} is {'attached already' if handle.attached else 'closed'}")
+        number = self._free_number() if port_no is None else port_no
+        if number in self._ports or not FIRST_PORT <= number < PORTS_MAX:
+            raise ConfigError(f"port number {number} is {'taken' if number in self._ports else 'out of range'}")
+        before = dict(handle.stats()["drops"])
+        self._core.attach(handle, number, self._least_loaded())
+        self._ports[number] = handle
+        self._drops_before[number] = before
+        return number
+
+    def del_port(self, port_no: int) -> None:
+        """Detach a port; on return no forwarder uses it any more and its handle may be closed. Raises ConfigError if there is none."""
+        handle = self._port(port_no)
+        self._core.detach(handle)
+        del self._ports[port_no]
+        add_counts(self._drops_retired, handle.stats()["drops"])
+        add_counts(self._drops_retired, self._drops_before.pop(port_no), -1)
+
+    def port_stats(self, port_no: int) -> dict[str, Any]:
+        """Return the counters of a port (see PortHandle.stats). Raises ConfigError if there is none."""
+        stats: dict[str, Any] = self._port(port_no).stats()
+        return stats
+
+    def ports(self) -> dict[int, Any]:
+        """Return the attached handles by number."""
+        return dict(self._ports)
+
+    def _port(self, port_no: int) -> Any:
+        try:
+            return self._ports[port_no]
+        except KeyError:
+            raise ConfigError(f"no datapath port {port_no}") from None
+
+    def _free_number(self) -> int:
+        number = FIRST_PORT
+        while number in self._ports:
+            number += 1
+        return number
+
+    def _least_loaded(self) -> int:
+        loads = [self._core.forwarder_stats(i)["n_rx_ports"] for i in range(self.n_forwarders)]
+        return loads.index(min(loads))
+
+    # -- barriers and commands
+
+    def barrier(self, callback: Callback) -> None:
+        """Call back, from ``run_callbacks``, when each forwarder has finished what it received before this call.
+
+        Every frame received after that is handled with the tables as they are published now, caches included; frames given to
+        ``execute`` before have been sent.
+        """
+        self._core.barrier(callback)
+
+    async def barrier_async(self) -> None:
+        """Return when each forwarder has passed a barrier; somebody must call ``run_callbacks``."""
+        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._core.barrier(lambda: passed.done() or passed.set_result(None))
+        await passed
+
+    def barrier_wait(self) -> None:
+        """Return when each forwarder has passed a barrier."""
+        self._core.barrier_wait()
+
+    def push_credits(self, callback: Callback | None = None, full: bool = False) -> None:
+        """Push what megaflows have counted to their owners and expire those idle for max_idle_ms; call back when done.
+
+        full: also remove every megaflow that changes of the tables may have touched, so that nothing refers to deleted rules any
+        more (without it, those in use are renewed by their next packet). Works in slices between batches.
+        """
+        self._core.sweep(callback, self.max_idle_ms * NS_PER_MS, full)
+
+    def flush(self) -> None:
+        """Remove all megaflows, pushing their last counts."""
+        self._core.flush()
+
+    def dump_flows(self) -> list[MegaflowRow]:
+        """Return a copy of all megaflows of all forwarders. Raises MemoryError."""
+        return [MegaflowRow(*row) for row in self._core.dump()]
+
+    def execute(self, frame: bytes, in_port: int, hook: Any) -> None:
+        """Run a frame through an ExecuteHook on forwarder 0, in order with other commands.
+
+        in_port: datapath port that it pretends to have come from. Raises ConfigError for a frame that no buffer holds.
+        """
+        self._core.execute(frame, in_port & 0xFFFFFFFF, hook)
+
+    def step(self, now_ns: int | None = None, max_rounds: int | None = None) -> int:
+        """Inline only: run all forwarders, then callbacks, until idle (at most max_rounds times); returns how many rounds had work.
+
+        now_ns: the time to use (None: vslib's clock). Raises InternalError for a datapath with threads.
+        """
+        return int(self._core.step(CLOCK.now_ns() if now_ns is None else now_ns, max_rounds))
+
+    @property
+    def completion_fd(self) -> int:
+        """Descriptor that is readable while callbacks wait."""
+        return int(self._core.completion_fd)
+
+    def run_callbacks(self) -> int:
+        """Run the callbacks that wait; returns how many."""
+        return int(self._core.run_callbacks())
+
+    # -- settings and counters
+
+    @property
+    def flow_limit(self) -> int:
+        """Most megaflows in all forwarders together; each has an equal share."""
+        return self._flow_limit
+
+    @flow_limit.setter
+    def flow_limit(self, value: int) -> None:
+        if value < 1:
+            raise ConfigError(f"flow limit {value} is not positive")
+        self._flow_limit = value
+        self._core.set_flow_limit(max(1, value // self.n_forwarders))
+
+    def stats(self) -> dict[str, Any]:
+        """Return counters over all forwarders; ``forwarders`` has those of each, ``drops`` packets by reason, wherever they were dropped."""
+        each = [self._core.forwarder_stats(i) for i in range(self.n_forwarders)]
+        drops = dict(self._drops_retired)
+        for number, handle in self._ports.items():
+            add_counts(drops, handle.stats()["drops"])
+            add_counts(drops, self._drops_before[number], -1)
+        for one in each:
+            add_counts(drops, one["orphans"])
+        summed = ("packets", "exact_hits", "masked_hits", "misses", "retranslations", "uncached", "lost", "evicted", "n_flows", "n_masks",
+                  "buffers_in_use")
+        result: dict[str, Any] = {name: sum(one[name] for one in each) for name in summed}
+        result["hits"] = result["exact_hits"] + result["masked_hits"]
+        result["drops"] = {reason: count for reason, count in drops.items() if count}
+        result["forwarders"] = each
+        return result
+
+
+def add_counts(total: dict[str, int], counts: dict[str, int], sign: int = 1) -> None:
+    """Add (or take away) counts by name."""
+    for name, count in counts.items():
+        total[name] = total.get(name, 0) + sign * count
