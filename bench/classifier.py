@@ -51,7 +51,8 @@ def main() -> None:
             begin = time.perf_counter()
             table.lookup_many(keys, 1)
             look = (time.perf_counter() - begin) / ROUND
-            print(f"{first + ROUND:>9} rules: {each * 1e9:7.0f} ns an insert, {look * 1e9:7.0f} ns a look-up that misses all 64 masks")
+            costs = f"{each * 1e9:7.0f} ns an insert, {look * 1e9:7.0f} ns a look-up that misses all 64 masks"
+            print(f"{first + ROUND:>9} rules: {costs}")
     if not curve:
         print(round(1 / each))
 

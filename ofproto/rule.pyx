@@ -10,26 +10,21 @@ Ethernet type does not put its transport ports into the megaflow.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memmove, memset
 
 from datapath.flow_key cimport FlowKey, KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_WORDS
 from ofproto.atomics cimport add_u64, count_u32, drop_u32, load_ptr, raise_i64, store_ptr, take_u64
 from ofproto.flow_mod cimport Match
+from ofproto.subtable cimport (
+    HASH_K, bucket_link, bucket_of, bucket_unlink, hash_key, mix, priority_add, priority_drop, priority_known, shape_equal, subtable_new,
+    subtable_unref, visible, words_match,
+)
 
 cdef enum:
     WALK_RULES = 4             # subtables up to this size are walked instead of hashed
-    MIN_BUCKETS = 4            # of a subtable; a power of two
-
-cdef uint64_t HASH_K = 0x9e3779b97f4a7c15
 
 
-# --- hashes and shapes ------------------------------------------------------------------------------------------------------------------------------
-
-cdef inline uint64_t mix(uint64_t h, uint64_t word) noexcept nogil:
-    h ^= word
-    h = (h ^ (h >> 32)) * HASH_K               # high bits first come down, as a product carries only upwards
-    return h ^ (h >> 29)
-
+# --- shapes -----------------------------------------------------------------------------------------------------------------------------------------
 
 cdef inline uint16_t shape_add(const uint64_t *words, uint32_t begin, uint32_t end, uint16_t n, MaskShape *out) noexcept nogil:
     cdef uint32_t i
@@ -52,33 +47,6 @@ cdef void mask_shape(const FlowKey *mask, MaskShape *out) noexcept nogil:
     for i in range(out.n):
         hash = mix(hash, out.mask[i] + out.index[i])
     out.hash = hash
-
-
-cdef inline bint shape_equal(const MaskShape *a, const MaskShape *b) noexcept nogil:
-    return (a.hash == b.hash and a.n == b.n
-            and memcmp(a.index, b.index, a.n * sizeof(uint16_t)) == 0
-            and memcmp(a.mask, b.mask, a.n * sizeof(uint64_t)) == 0)
-
-
-cdef inline uint64_t hash_key(const MaskShape *shape, const uint64_t *key) noexcept nogil:
-    """Hash of the key's words under the shape's mask."""
-    cdef uint64_t hash = 0
-    cdef uint32_t i
-    for i in range(shape.n):
-        hash = mix(hash, key[shape.index[i]] & shape.mask[i])
-    return hash
-
-
-cdef inline bint words_match(const Rule *rule, const MaskShape *shape, const uint64_t *key) noexcept nogil:
-    cdef uint32_t i
-    for i in range(shape.n):
-        if (key[shape.index[i]] & shape.mask[i]) != rule.words[i]:
-            return False
-    return True
-
-
-cdef inline bint visible(const Rule *rule, uint64_t version) noexcept nogil:
-    return rule.add_version <= version < rule.remove_version
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------------------------------------
@@ -150,169 +118,6 @@ cdef void rule_match(const Rule *rule, Match *out) noexcept nogil:
     for i in range(shape.n):
         value[shape.index[i]] = rule.words[i]
         mask[shape.index[i]] = shape.mask[i]
-
-
-# --- one subtable: a linear hash table --------------------------------------------------------------------------------------------------------------
-
-cdef Subtable *subtable_new(const MaskShape *shape) noexcept nogil:
-    cdef Subtable *subtable = <Subtable *>calloc(1, sizeof(Subtable))
-    if subtable == NULL:
-        return NULL
-    subtable.buckets = <Rule **>calloc(MIN_BUCKETS, sizeof(Rule *))
-    if subtable.buckets == NULL:
-        free(subtable)
-        return NULL
-    memcpy(&subtable.shape, shape, sizeof(MaskShape))
-    subtable.n_buckets = subtable.capacity = MIN_BUCKETS
-    subtable.refs = 1
-    return subtable
-
-
-cdef void subtable_unref(Subtable *subtable) noexcept nogil:
-    if subtable != NULL and drop_u32(&subtable.refs) == 0:
-        free(subtable.buckets)
-        free(subtable.priorities)
-        free(subtable)
-
-
-cdef inline Rule **bucket_of(const Subtable *subtable, uint64_t hash) noexcept nogil:
-    cdef uint32_t i = hash & (subtable.n_buckets - 1)
-    if i < subtable.split:
-        i = hash & (2 * subtable.n_buckets - 1)
-    return &subtable.buckets[i]
-
-
-cdef int bucket_split(Subtable *subtable) noexcept nogil:
-    """Add one bucket: divide the one at `split` in two; 0, or -1 without memory (then the table is merely denser)."""
-    cdef uint32_t capacity = 2 * subtable.capacity
-    cdef void *grown
-    cdef Rule *rule
-    cdef Rule **low
-    cdef Rule **high
-    if subtable.n_buckets + subtable.split == subtable.capacity:
-        grown = realloc(subtable.buckets, capacity * sizeof(Rule *))
-        if grown == NULL:
-            return -1
-        subtable.buckets = <Rule **>grown
-        subtable.capacity = capacity
-    low = &subtable.buckets[subtable.split]
-    high = &subtable.buckets[subtable.split + subtable.n_buckets]
-    rule = low[0]
-    while rule != NULL:                        # both chains keep falling priority
-        if rule.hash & subtable.n_buckets:
-            high[0] = rule
-            high = &rule.next
-        else:
-            low[0] = rule
-            low = &rule.next
-        rule = rule.next
-    low[0] = high[0] = NULL
-    subtable.split += 1
-    if subtable.split == subtable.n_buckets:
-        subtable.n_buckets *= 2
-        subtable.split = 0
-    return 0
-
-
-cdef void bucket_merge(Subtable *subtable) noexcept nogil:
-    """Give up the last bucket: its rules go back to the bucket they were split from."""
-    cdef Rule *a
-    cdef Rule *b
-    cdef Rule **tail
-    cdef void *shrunk
-    if subtable.split == 0:
-        subtable.n_buckets //= 2
-        subtable.split = subtable.n_buckets
-    subtable.split -= 1
-    tail = &subtable.buckets[subtable.split]
-    a = tail[0]
-    b = subtable.buckets[subtable.split + subtable.n_buckets]
-    while a != NULL and b != NULL:
-        if a.priority >= b.priority:
-            tail[0] = a
-            a = a.next
-        else:
-            tail[0] = b
-            b = b.next
-        tail = &tail[0].next
-    tail[0] = a if a != NULL else b
-    if subtable.split == 0 and subtable.capacity >= 4 * subtable.n_buckets and subtable.capacity > MIN_BUCKETS:
-        shrunk = realloc(subtable.buckets, 2 * subtable.n_buckets * sizeof(Rule *))
-        if shrunk != NULL:
-            subtable.buckets = <Rule **>shrunk
-            subtable.capacity = 2 * subtable.n_buckets
-
-
-cdef void bucket_link(Subtable *subtable, Rule *rule) noexcept nogil:
-    cdef Rule **at = bucket_of(subtable, rule.hash)
-    while at[0] != NULL and at[0].priority > rule.priority:
-        at = &at[0].next
-    rule.next = at[0]
-    at[0] = rule
-    subtable.n_rules += 1
-    if subtable.n_rules > subtable.n_buckets + subtable.split:
-        bucket_split(subtable)
-
-
-cdef void bucket_unlink(Subtable *subtable, Rule *rule) noexcept nogil:
-    cdef Rule **at = bucket_of(subtable, rule.hash)
-    while at[0] != rule:
-        at = &at[0].next
-    at[0] = rule.next
-    subtable.n_rules -= 1
-    if subtable.n_buckets + subtable.split > MIN_BUCKETS and 4 * subtable.n_rules < subtable.n_buckets + subtable.split:
-        bucket_merge(subtable)
-
-
-# --- priorities of a subtable -----------------------------------------------------------------------------------------------------------------------
-
-cdef uint32_t priority_place(const Subtable *subtable, uint32_t priority) noexcept nogil:
-    """Index of the first entry that is not below `priority`."""
-    cdef uint32_t low = 0, high = subtable.n_priorities, middle
-    if high and subtable.priorities[high - 1].priority < priority:
-        return high
-    while low < high:
-        middle = (low + high) // 2
-        if subtable.priorities[middle].priority < priority:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-cdef bint priority_known(const Subtable *subtable, uint32_t priority) noexcept nogil:
-    cdef uint32_t at = priority_place(subtable, priority)
-    return at < subtable.n_priorities and subtable.priorities[at].priority == priority
-
-
-cdef int priority_add(Subtable *subtable, uint32_t priority) noexcept nogil:
-    """Count one more rule of `priority`; 0, or -1 without memory."""
-    cdef uint32_t at = priority_place(subtable, priority)
-    cdef uint32_t capacity
-    cdef void *grown
-    if at < subtable.n_priorities and subtable.priorities[at].priority == priority:
-        subtable.priorities[at].n_rules += 1
-        return 0
-    if subtable.n_priorities == subtable.priorities_capacity:
-        capacity = 2 * subtable.priorities_capacity + 2
-        grown = realloc(subtable.priorities, capacity * sizeof(PriorityCount))
-        if grown == NULL:
-            return -1
-        subtable.priorities = <PriorityCount *>grown
-        subtable.priorities_capacity = capacity
-    memmove(&subtable.priorities[at + 1], &subtable.priorities[at], (subtable.n_priorities - at) * sizeof(PriorityCount))
-    subtable.priorities[at].priority = priority
-    subtable.priorities[at].n_rules = 1
-    subtable.n_priorities += 1
-    return 0
-
-
-cdef void priority_drop(Subtable *subtable, uint32_t priority) noexcept nogil:
-    cdef uint32_t at = priority_place(subtable, priority)
-    subtable.priorities[at].n_rules -= 1
-    if subtable.priorities[at].n_rules == 0:
-        subtable.n_priorities -= 1
-        memmove(&subtable.priorities[at], &subtable.priorities[at + 1], (subtable.n_priorities - at) * sizeof(PriorityCount))
 
 
 # --- the table: subtables by mask and by falling priority -------------------------------------------------------------------------------------------
