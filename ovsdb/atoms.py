@@ -8,6 +8,7 @@ stay text because the wire, the file and every index want text; a `uuid.UUID` co
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import uuid as uuidlib
@@ -27,6 +28,7 @@ EMPTY: Datum = ()
 
 UUID_RE = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 ID_RE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+PLAIN_RE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.-]*")
 
 
 def new_uuid() -> str:
@@ -129,6 +131,13 @@ def atom_to_json(kind: str, atom: Any) -> Any:
     return ["uuid", atom] if kind == "uuid" else atom
 
 
+def atom_to_text(atom: Any) -> str:
+    """Return an atom as error texts show it: a string is quoted unless it is a plain word."""
+    if isinstance(atom, str):
+        return atom if PLAIN_RE.fullmatch(atom) else json.dumps(atom)
+    return str(atom).lower() if isinstance(atom, bool) else str(atom)
+
+
 @dataclass(frozen=True, slots=True)
 class BaseType:
     """A ``<base-type>``: an atomic type and its constraints."""
@@ -155,8 +164,8 @@ class BaseType:
     def check(self, atom: Any) -> None:
         """Raise ``constraint violation`` if the atom breaks the enum, range or length of this type."""
         if self.enum is not None and atom not in self.enum:
-            allowed = ", ".join(str(a) for a in self.enum)
-            raise OvsdbError(CONSTRAINT, f"{atom} is not one of the allowed values ([{allowed}])")
+            allowed = ", ".join(atom_to_text(a) for a in self.enum)
+            raise OvsdbError(CONSTRAINT, f"{atom_to_text(atom)} is not one of the allowed values ([{allowed}])")
         if self.kind == "string":
             self._check_length(atom)
         else:
@@ -269,8 +278,9 @@ class Type:
     def _check_count(self, count: int, value: Any) -> None:
         if not self.n_min <= count <= self.n_max:
             shape = "map" if self.is_map else "set"
-            words = f"{shape} must have {self.n_min} to {self.n_max} members but {count} are present"
-            raise syntax_error(value, words)
+            exactly_one = self.n_min == self.n_max == 1
+            amount = "exactly one member" if exactly_one else f"{self.n_min} to {self.n_max} members"
+            raise syntax_error(value, f"{shape} must have {amount} but {count} are present")
 
     def check_size(self, datum: Datum) -> None:
         """Raise ``constraint violation`` if the result of a mutation has too few or too many members."""

@@ -1,11 +1,11 @@
 """Rows of the client side: Python values for datums and back.
 
-    column type                 read                    may be written as
-    integer real boolean string the atom                the atom
-    uuid, reference             uuid.UUID               UUID, Row, NewRow
-    optional                    value or None           value or None
-    set                         tuple, sorted           any iterable but str
-    map                         dict                    mapping
+column type                 read                    may be written as
+integer real boolean string the atom                the atom
+uuid, reference             uuid.UUID               UUID, Row, NewRow
+optional                    value or None           value or None
+set                         tuple, sorted           any iterable but str
+map                         dict                    mapping
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def _comment(ctx: Context, op: dict[str, Any], _table: Any) -> dict[str, Any]:
 def _assert(ctx: Context, op: dict[str, Any], _table: Any) -> dict[str, Any]:
     name = op["lock"]
     if not ID_RE.fullmatch(name):
-        raise syntax_error(op, f'"lock" member is not a valid id: "{name}"')
+        raise syntax_error(op, f"\"{name}\" is not a valid id for member 'lock'.")
     if not ctx.owns_lock(name):
         raise OvsdbError(NOT_OWNER, f"Asserted lock {name} not held.")
     return {}
