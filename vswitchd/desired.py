@@ -1,6 +1,7 @@
 """The configuration database read into plain dataclasses: what the switch is to be.
 
-Nothing here touches the running switch; `reconfigure.py` compares these values with it. A wrong value in the database never raises: it becomes
+Nothing here touches the running switch; `reconfigure.py` compares these values with it. A wrong value in the database
+never raises: it becomes
 an entry of `problems` (for the log) and the default takes its place.
 """
 
@@ -153,8 +154,14 @@ class Reader:
         if row.mac is not None and mac is None:
             self.problem(f"interface {row.name}: ignoring mac {row.mac}: not a unicast Ethernet address")
         return DesiredInterface(
-            row=row.uuid, name=row.name, kind=row.type or "system", options=dict(row.options), ofport=ofport,
-            requested=requested is not None, mac=mac, mtu_request=row.mtu_request,
+            row=row.uuid,
+            name=row.name,
+            kind=row.type or "system",
+            options=dict(row.options),
+            ofport=ofport,
+            requested=requested is not None,
+            mac=mac,
+            mtu_request=row.mtu_request,
         )
 
     def port(self, row: Any) -> DesiredPort:
@@ -168,11 +175,17 @@ class Reader:
         if mode == "dot1q-tunnel":
             self.problem(f"port {row.name}: vlan_mode dot1q-tunnel is not supported; treating it as access")
             mode = "access"
-        return DesiredPort(row=row.uuid, name=row.name, interfaces=interfaces[:1], vlan_mode=mode, tag=tag, trunks=trunks)
+        return DesiredPort(
+            row=row.uuid, name=row.name, interfaces=interfaces[:1], vlan_mode=mode, tag=tag, trunks=trunks
+        )
 
     def controller(self, row: Any) -> DesiredController:
         return DesiredController(
-            row=row.uuid, target=row.target, max_backoff_ms=row.max_backoff, inactivity_probe_ms=row.inactivity_probe, kind=row.type
+            row=row.uuid,
+            target=row.target,
+            max_backoff_ms=row.max_backoff,
+            inactivity_probe_ms=row.inactivity_probe,
+            kind=row.type,
         )
 
     def versions(self, row: Any) -> frozenset[int]:
@@ -186,7 +199,9 @@ class Reader:
         match = DATAPATH_ID.fullmatch(text)
         value = int(match.group(1), 16) if match else 0
         if value == 0:
-            self.problem(f"bridge {row.name}: other_config:datapath-id={text} is not 1 to 16 hex digits and nonzero; ignored")
+            self.problem(
+                f"bridge {row.name}: other_config:datapath-id={text} is not 1 to 16 hex digits and nonzero; ignored"
+            )
             return None
         return value
 
@@ -196,7 +211,8 @@ class Reader:
         if "hwaddr" in other and hwaddr is None:
             self.problem(f"{where}: other_config:hwaddr={other['hwaddr']} is not a unicast Ethernet address; ignored")
         return DesiredBridge(
-            row=row.uuid, name=row.name,
+            row=row.uuid,
+            name=row.name,
             ports=tuple(self.port(r) for r in self.rows("Port", row.ports)),
             controllers=tuple(self.controller(r) for r in self.rows("Controller", row.controller)),
             secure=row.fail_mode == "secure",
@@ -215,10 +231,14 @@ class Reader:
         if not roots:
             return self.desired
         root = roots[0]
-        self.desired.root, self.desired.next_cfg, self.desired.other_config = root.uuid, root.next_cfg, dict(root.other_config)
+        self.desired.root, self.desired.next_cfg, self.desired.other_config = (
+            root.uuid,
+            root.next_cfg,
+            dict(root.other_config),
+        )
         for row in self.rows("Bridge", root.bridges):
             if "/" in row.name or not row.name or len(row.name) > 15:
-                self.problem(f"ignoring bridge with invalid name \"{row.name}\"")
+                self.problem(f'ignoring bridge with invalid name "{row.name}"')
                 continue
             self.desired.bridges[row.name] = self.bridge(row)
         return self.desired

@@ -1,0 +1,305 @@
+"""One running bridge: its handle in the switch, its flow tables, its ports and its OpenFlow channel.
+
+It is what the OpenFlow handlers see (`ofproto.handlers.Switchboard`) and what `reconfigure.py` edits. Thread rule:
+control thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ofproto.controllers import Channel, ControllerConfig
+from ofproto.flow_table import FlowTables, RemovedFlow
+from ofproto.handlers import Description
+from ofproto.ports import PortDesc, PortStatsRow
+from ofproto.switch import BridgeHandle
+
+from datapath.ports import netdev
+from ofproto import flow_text
+from vslib import vlog
+from vslib.errors import ConfigError
+from vslib.version import OVS_VERSION
+from vswitchd.desired import LAST_OFPORT, DesiredBridge, DesiredInterface, DesiredPort
+
+if TYPE_CHECKING:
+    from datapath.ports.port import PortHandle
+
+    from vswitchd.core import Core
+
+log = vlog.get("bridge")
+
+OFPP_LOCAL = 0xFFFFFFFE
+OFPPC_PORT_DOWN, OFPPS_LINK_DOWN = 1, 1
+PORT_ADDED, PORT_DELETED, PORT_MODIFIED = 0, 1, 2
+# What port-mod may change of OpenFlow's OFPPC_ bits: down, no-recv, no-flood, no-fwd, no-packet-in.
+PORT_MOD_BITS = 1 | 4 | 16 | 32 | 64
+PATCH_COUNTS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
+
+
+@dataclass
+class RunningPort:
+    """One interface that forwards. number: OpenFlow port, host order; dp_port: datapath port, None for a patch port."""
+
+    name: str
+    number: int
+    kind: str
+    wanted: DesiredInterface
+    dp_port: int | None
+    handle: PortHandle | None
+    link: netdev.Link
+    config: int = 0
+    link_resets: int = 0
+    vlan: DesiredPort | None = None
+    peer: tuple[str, int] | None = None
+    written: dict[str, Any] = field(default_factory=dict)  # columns as last written to the database
+
+    @property
+    def link_up(self) -> bool:
+        """Tell whether the carrier is on (a patch port: always)."""
+        return self.kind == "patch" or self.link.running
+
+    def describe(self) -> PortDesc:
+        """Return OpenFlow's description of the port."""
+        config = self.config if self.link.up or self.kind == "patch" else self.config | OFPPC_PORT_DOWN
+        return PortDesc(
+            number=self.number,
+            mac=self.link.mac,
+            name=self.name,
+            config=config,
+            state=0 if self.link_up else OFPPS_LINK_DOWN,
+            curr=0 if self.kind == "patch" else self.link.features,
+            curr_speed_kbps=0 if self.kind == "patch" else self.link.speed_kbps,
+        )
+
+
+class Bridge:
+    """A bridge that exists in the switch; see the module's first sentence."""
+
+    def __init__(self, core: Core, wanted: DesiredBridge, mac: bytes) -> None:
+        self.core = core
+        self.name = wanted.name
+        self.wanted = wanted
+        self.mac = mac
+        self.handle: BridgeHandle = core.switch.add_bridge(wanted.name, mac)
+        self.flows = FlowTables(self.handle)
+        self.ports_by_name: dict[str, RunningPort] = {}
+        self.numbers: dict[int, RunningPort] = {}
+        self.channel = Channel(self)
+        self.channel.on_controllers_changed = self.fail_mode_changed
+        self.fail_open = False
+        self.last_number = 0
+
+    # -- identity
+
+    @property
+    def datapath_id(self) -> int:
+        """Return the 64-bit datapath ID: configured, else the MAC address (OF.36)."""
+        return self.wanted.datapath_id or int.from_bytes(self.mac, "big")
+
+    @property
+    def allowed_versions(self) -> set[int]:
+        """Return the wire versions that Bridge.protocols allows."""
+        return set(self.wanted.versions)
+
+    @property
+    def description(self) -> Description:
+        """Return the strings of OFPMP_DESC."""
+        return Description(
+            mfr_desc="Nicira, Inc.",
+            hw_desc="Open vSwitch",
+            sw_desc=OVS_VERSION,
+            serial_num=self.wanted.dp_sn or "None",
+            dp_desc=self.wanted.dp_desc or "None",
+        )
+
+    # -- ports
+
+    def pick_number(self, wanted: DesiredInterface) -> int:
+        """Return the OpenFlow port number for a new interface: its wish when free, else the next one not in use.
+
+        Raises ConfigError when none is left.
+        """
+        if wanted.name == self.name:
+            return OFPP_LOCAL
+        if wanted.ofport is not None and wanted.ofport not in self.numbers:
+            return wanted.ofport
+        for step in range(LAST_OFPORT):
+            number = (self.last_number + step) % LAST_OFPORT + 1
+            if number not in self.numbers:
+                self.last_number = number
+                return number
+        raise ConfigError(f"could not add network device {wanted.name} to ofproto (Numerical result out of range)")
+
+    def add_port(self, port: RunningPort) -> None:
+        """Make `port` part of the bridge and tell the controllers."""
+        self.handle.add_port(port.number, port.dp_port, port.name)
+        self.handle.set_port(port.number, link_up=port.link_up)
+        self.ports_by_name[port.name] = self.numbers[port.number] = port
+        log.info("bridge %s: added interface %s on port %d", self.name, port.name, port.number & 0xFFFF)
+        self.channel.port_status(PORT_ADDED, port.describe())
+
+    def del_port(self, port: RunningPort) -> None:
+        """Take `port` out of the bridge, tell the controllers and close its device."""
+        del self.ports_by_name[port.name], self.numbers[port.number]
+        self.handle.del_port(port.number)
+        if port.dp_port is not None:
+            self.core.datapath.del_port(port.dp_port)
+        if port.handle is not None:
+            port.handle.close()
+        log.info("bridge %s: deleted interface %s on port %d", self.name, port.name, port.number & 0xFFFF)
+        self.channel.port_status(PORT_DELETED, port.describe())
+
+    def link_changed(self, port: RunningPort, link: netdev.Link) -> None:
+        """Take over a device's new state and tell the controllers what they can see of it."""
+        before = port.describe()
+        if link.running != port.link.running:
+            port.link_resets += 1
+        port.link = link
+        if port.handle is not None:
+            port.handle.set_mtu(link.mtu)
+        self.handle.set_port(port.number, link_up=port.link_up)
+        if port.describe() != before:
+            self.channel.port_status(PORT_MODIFIED, port.describe())
+
+    def ports(self) -> list[PortDesc]:
+        """Return the descriptions of all ports in the order of their numbers."""
+        return [self.numbers[number].describe() for number in sorted(self.numbers)]
+
+    def port_stats(self, number: int | None) -> list[PortStatsRow]:
+        """Return the counters of one port, or of all when `number` is None."""
+        chosen = sorted(self.numbers) if number is None else [n for n in (number,) if n in self.numbers]
+        return [self.stats_row(self.numbers[n]) for n in chosen]
+
+    def stats_row(self, port: RunningPort) -> PortStatsRow:
+        """Return the counters of `port`: those of the datapath, or of the patch port."""
+        now_ns = self.core.clock.now_ns()
+        if port.dp_port is None:
+            counts = self.patch_counts(port)
+        else:
+            counts = self.core.datapath.port_stats(port.dp_port)
+        return PortStatsRow(number=port.number, duration_ns=now_ns - self.core.started_ns, **_openflow_counts(counts))
+
+    def patch_counts(self, port: RunningPort) -> dict[str, int]:
+        """Return a patch port's counters under the names that the datapath uses for the others."""
+        return dict(zip(PATCH_COUNTS, self.handle.patch_stats(port.number), strict=True))
+
+    def port_mod(self, number: int, mac: bytes, config: int, mask: int) -> None:
+        """Change the OFPPC_ bits in `mask` of a port; PORT_DOWN also takes the device down.
+
+        Raises OpenFlowError BAD_PORT for an unknown port and BAD_HW_ADDR for a wrong MAC address.
+        """
+        from ofproto.errors import OpenFlowError
+
+        port = self.numbers.get(number)
+        if port is None:
+            raise OpenFlowError.named("OFPPMFC_BAD_PORT")
+        if mac != port.link.mac:
+            raise OpenFlowError.named("OFPPMFC_BAD_HW_ADDR")
+        before = port.describe()
+        mask &= PORT_MOD_BITS
+        if mask & OFPPC_PORT_DOWN and port.handle is not None:
+            netdev.set_up(port.name, not config & OFPPC_PORT_DOWN)
+            port.link = netdev.link(port.name)
+        port.config = (port.config & ~mask) | (config & mask & ~OFPPC_PORT_DOWN)
+        self.handle.set_port(number, config=port.config, link_up=port.link_up)
+        if port.describe() != before:
+            self.channel.port_status(PORT_MODIFIED, port.describe())
+
+    # -- what controllers do
+
+    def packet_out(self, frame: bytes, in_port: int, ofacts: bytes) -> None:
+        """Run `frame` through the action list `ofacts` as if received on OpenFlow port `in_port`."""
+        port = self.numbers.get(in_port)
+        dp_in = port.dp_port if port is not None and port.dp_port is not None else 0
+        self.core.datapath.execute(frame, dp_in, self.handle.packet_out(ofacts, in_port))
+
+    async def barrier(self) -> None:
+        """Return when every forwarder uses the tables of now and packet-outs so far are done."""
+        await self.core.datapath.barrier_async()
+
+    def flow_removed_ready(self, removed: list[RemovedFlow]) -> None:
+        """Collect the final counts of removed flows from the forwarders, then send the flow-removed messages."""
+        if not removed:
+            return
+
+        def counted() -> None:
+            self.channel.send_flow_removed(removed)
+
+        self.core.datapath.push_credits(callback=counted, full=True)
+
+    # -- configuration
+
+    def configure(self, wanted: DesiredBridge) -> None:
+        """Apply the bridge's own settings, controllers and fail mode."""
+        mode_changed = wanted.secure != self.wanted.secure
+        self.wanted = wanted
+        self.handle.configure(
+            mac=self.mac,
+            mac_aging_s=wanted.mac_aging_s,
+            mac_table_size=wanted.mac_table_size,
+            forward_bpdu=wanted.forward_bpdu,
+        )
+        had_controllers = bool(self.channel.status())
+        self.channel.set_controllers(controller_configs(wanted))
+        if mode_changed or had_controllers != bool(wanted.controllers):
+            self.flow_removed_ready(self.flows.flush(reason=2))
+            self.fail_open = False
+        self.fail_mode_changed()
+
+    def fail_mode_changed(self) -> None:
+        """Keep the rule of fail mode standalone (CH.10): NORMAL for all, while there is no controller."""
+        alone = not self.wanted.secure and not self.wanted.controllers
+        if alone and not self.fail_open:
+            self.flows.flow_mod(flow_text.parse_flow("priority=0,actions=NORMAL").message)
+            self.fail_open = True
+        elif not alone:
+            self.fail_open = False
+        lost = not self.wanted.secure and bool(self.wanted.controllers) and self.channel.all_failed
+        self.handle.configure(standalone_normal=lost)
+
+    async def close(self) -> None:
+        """Take the bridge out of the switch: its ports, its channel, its tables."""
+        for port in list(self.ports_by_name.values()):
+            self.del_port(port)
+        await self.channel.close()
+        self.flows.flush(reason=2)
+        self.core.switch.del_bridge(self.name)
+
+
+def controller_configs(wanted: DesiredBridge) -> list[ControllerConfig]:
+    """Return what the channel is to connect to."""
+    return [
+        ControllerConfig(
+            target=c.target,
+            max_backoff_ms=8000 if c.max_backoff_ms is None else max(1000, c.max_backoff_ms),
+            inactivity_probe_ms=5000 if c.inactivity_probe_ms is None else c.inactivity_probe_ms,
+            service=c.kind == "service",
+        )
+        for c in wanted.controllers
+    ]
+
+
+OPENFLOW_COUNTS = (
+    "rx_packets",
+    "tx_packets",
+    "rx_bytes",
+    "tx_bytes",
+    "rx_dropped",
+    "tx_dropped",
+    "rx_errors",
+    "tx_errors",
+)
+
+
+def _openflow_counts(counts: dict[str, Any]) -> dict[str, int]:
+    return {name: int(counts.get(name, 0)) for name in OPENFLOW_COUNTS}
+
+
+def find_port(bridges: Iterable[Bridge], name: str) -> tuple[Bridge, RunningPort] | None:
+    """Return the running port called `name` and its bridge."""
+    for bridge in bridges:
+        if name in bridge.ports_by_name:
+            return bridge, bridge.ports_by_name[name]
+    return None

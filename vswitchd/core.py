@@ -1,0 +1,102 @@
+"""The running switch: datapath, bridges and the work that recurs, without the database.
+
+Thread rule: control thread. Forwarders reach it through two descriptors only: the datapath's completions and the
+switch's packets for controllers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ofproto.switch import SwitchHandle
+
+from datapath.datapath import Datapath
+from vslib import clock as clock_module
+from vslib import vlog
+from vswitchd.bridge import Bridge
+
+log = vlog.get("vswitchd")
+
+CREDIT_PERIOD_S = 0.5  # how old counts may be at rest
+EXPIRE_PERIOD_S = 1.0  # time-outs of flows and MAC addresses are in whole seconds
+
+
+class Core:
+    """Owns the datapath and the bridges; `start` needs a running event loop."""
+
+    def __init__(self, n_forwarders: int | None = None) -> None:
+        self.clock = clock_module.CLOCK
+        self.started_ns = self.clock.now_ns()
+        self.switch = SwitchHandle()
+        self.datapath = Datapath(n_forwarders)
+        self.datapath.set_miss_hook(self.switch.miss_hook)
+        self.bridges: dict[str, Bridge] = {}
+        self._timers: list[clock_module.Handle] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._collected_version = 0
+
+    def start(self) -> None:
+        """Start the forwarders and the recurring work on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self.datapath.completion_fd, self.datapath.run_callbacks)
+        self._loop.add_reader(self.switch.punt_fd, self.deliver_punts)
+        self.datapath.start()
+        self._every(CREDIT_PERIOD_S, self.push_credits)
+        self._every(EXPIRE_PERIOD_S, self.expire)
+
+    def _every(self, period_s: float, work: Callable[[], None]) -> None:
+        slot = len(self._timers)
+
+        def tick() -> None:
+            self._timers[slot] = self.clock.call_later(period_s, tick)
+            try:
+                work()
+            except Exception:
+                log.exception("recurring work failed")
+
+        self._timers.append(self.clock.call_later(period_s, tick))
+
+    def push_credits(self) -> None:
+        """Have the forwarders bring the counts of their megaflows to the rules, and drop idle megaflows."""
+        self.datapath.push_credits()
+
+    def deliver_punts(self) -> None:
+        """Hand the packets that forwarders queued for controllers to the channels of their bridges."""
+        by_id = {bridge.handle.id: bridge for bridge in self.bridges.values()}
+        for punt in self.switch.poll_punts():
+            bridge = by_id.get(punt.bridge_id)
+            if bridge is not None:
+                bridge.channel.packet_in(punt)
+
+    def expire(self) -> None:
+        """Remove flows whose time is over and MAC addresses not heard of for long."""
+        now_ns = self.clock.now_ns()
+        for bridge in self.bridges.values():
+            bridge.handle.age_macs(now_ns)
+            bridge.flow_removed_ready(bridge.flows.expire(now_ns))
+        self.collect()
+
+    def collect(self) -> None:
+        """Free the rules that no forwarder can see any more: those removed before a barrier that all have passed."""
+        version = self.switch.version
+
+        def passed() -> None:
+            for bridge in self.bridges.values():
+                bridge.flows.collect(version)
+
+        if version != self._collected_version:
+            self._collected_version = version
+            self.datapath.barrier(passed)
+
+    async def stop(self) -> None:
+        """Take down the bridges and stop the forwarders."""
+        for timer in self._timers:
+            timer.cancel()
+        for bridge in list(self.bridges.values()):
+            await bridge.close()
+        self.bridges.clear()
+        if self._loop is not None:
+            self._loop.remove_reader(self.datapath.completion_fd)
+            self._loop.remove_reader(self.switch.punt_fd)
+        self.datapath.stop()

@@ -1,0 +1,95 @@
+"""KINDS: what each Interface.type opens, as a table; the only place that maps database types to ports.
+
+Opening raises ConfigError with the text for Interface.error. Thread rule: control thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from datapath.ports.afpacket import AfPacketPort
+from datapath.ports.port import PortHandle
+from datapath.ports.tap import TapPort
+
+from datapath.ports import netdev
+from vslib.errors import ConfigError
+from vswitchd.desired import DesiredInterface
+
+
+class Opened(NamedTuple):
+    """An open device: the port for the datapath (None for a patch port) and the state of its link."""
+
+    handle: PortHandle | None
+    link: netdev.Link
+
+
+class Kind(NamedTuple):
+    """One row: how to open it, the word dpctl/show prints behind the name, whether the device is ours to delete."""
+
+    open: Callable[[DesiredInterface, bytes | None], Opened]
+    dpctl_word: str
+    owned: bool
+
+
+def _open_tap(kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
+    def open_it(wanted: DesiredInterface, mac: bytes | None) -> Opened:
+        handle = TapPort(wanted.name, kind)
+        try:
+            if mac is not None and netdev.link(wanted.name).mac != mac:
+                netdev.set_mac(wanted.name, mac)
+            if wanted.mtu_request is not None:
+                netdev.set_mtu(wanted.name, wanted.mtu_request)
+                handle.set_mtu(wanted.mtu_request)
+            return Opened(handle, netdev.link(wanted.name))
+        except ConfigError:
+            handle.close()
+            raise
+
+    return open_it
+
+
+def _open_system(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
+    if not netdev.exists(wanted.name):
+        raise ConfigError(f"could not open network device {wanted.name} (No such device)")
+    if wanted.mtu_request is not None:
+        netdev.set_mtu(wanted.name, wanted.mtu_request)
+    handle = AfPacketPort(wanted.name)
+    try:
+        return Opened(handle, netdev.link(wanted.name))
+    except ConfigError:
+        handle.close()
+        raise
+
+
+def _open_patch(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
+    peer = wanted.options.get("peer")
+    if not peer:
+        raise ConfigError(f"{wanted.name}: patch type requires valid 'peer' argument")
+    if peer == wanted.name:
+        raise ConfigError(f"{wanted.name}: patch peer must not be self")
+    return Opened(None, netdev.virtual_link(wanted.name))
+
+
+KINDS: dict[str, Kind] = {
+    "system": Kind(_open_system, "", False),
+    "internal": Kind(_open_tap("internal"), "tap", True),
+    "tap": Kind(_open_tap("tap"), "tap", True),
+    "patch": Kind(_open_patch, "patch", False),
+}
+
+
+def open_device(wanted: DesiredInterface, mac: bytes | None) -> Opened:
+    """Open the device of an interface; `mac` is what an internal device is to have, None = leave it.
+
+    Raises ConfigError with Open vSwitch's text for the failure.
+    """
+    kind = KINDS.get(wanted.kind)
+    if kind is None:
+        raise ConfigError(f"could not open network device {wanted.name} (Address family not supported by protocol)")
+    return kind.open(wanted, mac)
+
+
+def interface_types() -> list[str]:
+    """Return what Open_vSwitch.iface_types lists."""
+    return sorted(KINDS)
