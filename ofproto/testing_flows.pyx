@@ -14,7 +14,7 @@ cdef Table *table_of(FlowTables tables, int table_id) except? NULL:
     return tables.bridge.live().tables[table_id]
 
 
-def credit_flow(FlowTables tables, int table_id, bytes value, bytes mask, int priority, int packets, int n_bytes, int used_ns) -> None:
+def credit_flow(FlowTables tables, int table_id, bytes value, bytes mask, int priority, packets: int, n_bytes: int, used_ns: int) -> None:
     """Credit the newest rule of a match and priority, as a forwarder would; raises KeyError if there is none."""
     cdef Match match
     cdef Table *table = table_of(tables, table_id)
@@ -27,7 +27,7 @@ def credit_flow(FlowTables tables, int table_id, bytes value, bytes mask, int pr
     rule_credit(rule, packets, n_bytes, used_ns)
 
 
-def lookup_flow(FlowTables tables, int table_id, bytes key, int version) -> tuple[int, int] | None:
+def lookup_flow(FlowTables tables, int table_id, bytes key, version: int) -> tuple[int, int] | None:
     """Return (priority, cookie) of the rule that a packet of `version` meets in a table."""
     cdef FlowKey flow
     cdef Table *table = table_of(tables, table_id)
