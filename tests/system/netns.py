@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import select
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -95,6 +96,28 @@ def veth(here: Namespace, there: Namespace, *, address: str | None = None) -> tu
     if address:
         there.ip("addr", "add", address, "dev", peer, "nodad")
     return name, peer
+
+
+def send_bytes(source: Namespace, target: Namespace, address: str, n_bytes: int) -> None:
+    """Send bytes by TCP from one namespace to an address in the other and check that they all come."""
+    server = target.call(lambda: socket.create_server((address, 5001)))
+    got: list[int] = []
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            total = 0
+            while data := connection.recv(1 << 20):
+                total += len(data)
+            got.append(total)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with server, source.call(lambda: socket.create_connection((address, 5001), timeout=20)) as client:
+        client.sendall(bytes(n_bytes))
+        client.shutdown(socket.SHUT_WR)
+        thread.join()
+    assert got == [n_bytes]
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import errno
 import os
 import select
 import socket
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from datapath.ports.tap import TapPort
 
 from datapath.ports import netdev, tun
 from tests.datapath.frames import CSUM_PARTIAL, TSO4, checksum_ok, partial_tcp
-from tests.system.netns import Namespace, inside, ip, namespace, needs_root, switch_namespace, unique, wire
+from tests.system.netns import inside, ip, namespace, needs_root, send_bytes, switch_namespace, unique, wire
 from vslib.errors import ConfigError
 
 pytestmark = [pytest.mark.root, needs_root]
@@ -67,29 +66,6 @@ def test_the_host_answers_what_is_sent_and_sends_what_is_received(switch, rig):
         assert not stats["drops"]
 
 
-def transfer(client_side: Namespace, server_side: Namespace, address: str, n_bytes: int) -> None:
-    """Send bytes by TCP from one namespace to the other and check that they all come."""
-    server = server_side.call(lambda: socket.create_server((address, 5001)))
-    got: list[int] = []
-
-    def serve() -> None:
-        connection, _ = server.accept()
-        with connection:
-            total = 0
-            while data := connection.recv(1 << 20):
-                total += len(data)
-            got.append(total)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    client = client_side.call(lambda: socket.create_connection((address, 5001), timeout=20))
-    with client, server:
-        client.sendall(bytes(n_bytes))
-        client.shutdown(socket.SHUT_WR)
-        thread.join()
-    assert got == [n_bytes]
-
-
 def test_tcp_between_two_taps_passes_as_gso_frames_both_ways(switch):
     a, b = unique(), unique()
     with namespace() as far, TapPort(a) as one, TapPort(b) as other:
@@ -98,8 +74,8 @@ def test_tcp_between_two_taps_passes_as_gso_frames_both_ways(switch):
             where.ip("addr", "add", address, "dev", name)
             where.ip("link", "set", name, "up")
         with wire(one, other):
-            transfer(switch, far, "10.9.0.2", 8 << 20)
-            transfer(far, switch, "10.9.0.1", 8 << 20)
+            send_bytes(switch, far, "10.9.0.2", 8 << 20)
+            send_bytes(far, switch, "10.9.0.1", 8 << 20)
         for port in (one, other):
             stats = port.stats()
             assert stats["rx_bytes"] > 8 << 20

@@ -1,0 +1,507 @@
+"""AfPacketPort: a network device of the host, through packet sockets (PT.01).
+
+Place in the packet's path: rx copies frames out of a TPACKET_V2 ring (24 ns a packet where recvmmsg takes 1.1 us, IOLIMITS.md), tx hands vectors to
+sendmmsg. Virtio-net headers travel along in both directions, so TSO frames and partial checksums pass unchanged. Frames longer than a slot
+come through the socket's queue, in ring order; a VLAN tag that the kernel took off is put back. Without a ring, recvmmsg receives.
+Thread rule: one forwarder receives; any forwarder sends (no state is shared but the socket, which the kernel guards).
+"""
+
+from libc.errno cimport EAGAIN, EINTR, ENETDOWN, ENOBUFS, ENODEV, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memmove, memset
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.unistd cimport close
+
+from datapath.drops cimport DROP_RX_NO_BUFFER, DROP_RX_TOO_LONG, DROP_RX_TOO_SHORT, DROP_TX_DOWN
+from datapath.packet cimport (
+    BATCH_MAX, LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc, packet_from_vnet, packet_push,
+    packet_release, packet_to_vnet,
+)
+from datapath.ports.port cimport (
+    PORT_CAP_CSUM, PORT_CAP_TSO4, PORT_CAP_TSO6, PORT_CAP_USO, Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse,
+    port_tx_reason,
+)
+
+from datapath.ports import netdev, packet_socket, silence as host_silence
+from vslib.errors import ConfigError
+
+cdef extern from "<sys/socket.h>" nogil:
+    cdef struct iovec:
+        void *iov_base
+        size_t iov_len
+    cdef struct msghdr:
+        void *msg_name
+        iovec *msg_iov
+        size_t msg_iovlen
+        void *msg_control
+        size_t msg_controllen
+        int msg_flags
+    cdef struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    cdef struct cmsghdr:
+        size_t cmsg_len
+        int cmsg_level
+        int cmsg_type
+    cdef struct sockaddr:
+        pass
+    ctypedef unsigned int socklen_t
+    cmsghdr *CMSG_FIRSTHDR(msghdr *message)
+    void *CMSG_DATA(cmsghdr *control)
+    ssize_t recvmsg(int fd, msghdr *message, int flags)
+    int recvmmsg(int fd, mmsghdr *messages, unsigned int n, int flags, void *timeout)
+    int sendmmsg(int fd, mmsghdr *messages, unsigned int n, int flags)
+    int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+    int getsockname(int fd, sockaddr *address, socklen_t *length)
+    enum: MSG_DONTWAIT
+    enum: MSG_TRUNC
+    enum: SOL_SOCKET
+    enum: SO_ERROR
+
+cdef extern from "<linux/if_packet.h>" nogil:
+    cdef struct sockaddr_ll:
+        int sll_ifindex
+    cdef struct tpacket2_hdr:
+        uint32_t tp_status     # who owns the slot, and flags
+        uint32_t tp_len        # bytes of the frame on the wire, without a tag that was taken off
+        uint32_t tp_snaplen    # bytes of it in the slot
+        uint16_t tp_mac        # where the frame starts, from the slot; the virtio-net header is just before
+        uint16_t tp_vlan_tci
+        uint16_t tp_vlan_tpid
+    cdef struct tpacket_auxdata:
+        uint32_t tp_status
+        uint16_t tp_vlan_tci
+        uint16_t tp_vlan_tpid
+    enum: PACKET_AUXDATA
+    enum: SOL_PACKET "263"
+    enum: TP_STATUS_KERNEL
+    enum: TP_STATUS_USER
+    enum: TP_STATUS_COPY
+    enum: TP_STATUS_VLAN_VALID
+    enum: TP_STATUS_VLAN_TPID_VALID
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
+cdef extern from *:
+    """
+    static inline unsigned int slot_status(const unsigned int *status) { return __atomic_load_n(status, __ATOMIC_ACQUIRE); }
+    static inline void slot_return(unsigned int *status) { __atomic_store_n(status, 0, __ATOMIC_RELEASE); }
+    """
+    uint32_t slot_status(const uint32_t *status) nogil
+    void slot_return(uint32_t *status) nogil
+
+cdef enum:
+    SLOT_BYTES = 2048          # as packet_socket.SLOT_BYTES
+    RING_SLOTS = 2048          # 4 MB a port; 3 ms at 650,000 packets/s
+    INBOX_MESSAGES = 16        # frames per recvmmsg call
+    CONTROL_BYTES = 64         # room for one tpacket_auxdata
+    TX_MESSAGES = 64           # frames per sendmmsg call; more gained nothing (IOLIMITS.md)
+    TX_RETRIES = 4             # further tries per call while the kernel is out of buffers
+    IDLE_CALLS = 64            # empty rx calls between two looks at the device's state
+    ETHERNET_BYTES = 14
+    ADDRESSES_BYTES = 12
+    TAG_BYTES = 4
+    TPID_8021Q = 0x8100
+
+CAPS = {"csum": PORT_CAP_CSUM, "tso4": PORT_CAP_TSO4, "tso6": PORT_CAP_TSO6, "uso": PORT_CAP_USO}
+
+cdef struct Inbox:             # where recvmmsg puts frames when there is no ring
+    mmsghdr[INBOX_MESSAGES] messages
+    iovec[INBOX_MESSAGES * 3] parts          # of each message: virtio-net header, small buffer, overflow
+    uint8_t[INBOX_MESSAGES * VNET_HDR_BYTES] vnet
+    uint8_t[INBOX_MESSAGES * CONTROL_BYTES] control
+    Packet *pkts[INBOX_MESSAGES]
+    uint8_t[INBOX_MESSAGES * LARGE_FRAME_MAX] overflow
+
+cdef struct AfPacket:
+    int rx_fd
+    int tx_fd
+    int error                  # errno once the device is gone, else 0
+    uint32_t idle              # rx calls that found nothing, in a row
+    uint8_t *ring              # slots * SLOT_BYTES, shared with the kernel; NULL without a ring
+    uint32_t slots
+    uint32_t head              # the slot that is filled next
+    Inbox *inbox               # NULL with a ring
+
+cdef struct Vector:            # what one sendmmsg call is given
+    mmsghdr[TX_MESSAGES] messages
+    iovec[TX_MESSAGES * 2] parts             # of each message: virtio-net header, frame
+    uint8_t[TX_MESSAGES * VNET_HDR_BYTES] vnet
+
+
+# -- one received frame -------------------------------------------------------------------------------------------------------
+
+cdef void put_tag(Packet *pkt, uint16_t tpid, uint16_t tci) noexcept nogil:
+    """Put a VLAN tag (host order) back behind the addresses; a fresh packet has the headroom. The offsets move along."""
+    cdef uint8_t *data = packet_push(pkt, TAG_BYTES)
+    if data == NULL:
+        return
+    memmove(data, data + TAG_BYTES, ADDRESSES_BYTES)
+    data[12] = tpid >> 8
+    data[13] = tpid & 0xff
+    data[14] = tci >> 8
+    data[15] = tci & 0xff
+
+
+cdef void take_frame(Packet *pkt, uint32_t length, const uint8_t *vnet, uint32_t status, uint16_t tpid, uint16_t tci,
+                     Batch *batch, PortStats *stats) noexcept nogil:
+    """Complete a packet whose bytes are in place and append it to the batch, or release it (counted)."""
+    cdef int reason = DROP_RX_TOO_SHORT
+    pkt.length = length
+    if length >= ETHERNET_BYTES:
+        reason = packet_from_vnet(pkt, vnet)
+    if reason:
+        port_refuse(<uint32_t>reason, stats)
+        packet_release(pkt)
+        return
+    if status & TP_STATUS_VLAN_VALID:
+        put_tag(pkt, tpid if status & TP_STATUS_VLAN_TPID_VALID else <uint16_t>TPID_8021Q, tci)
+    batch.pkts[batch.n] = pkt
+    batch.n += 1
+
+
+# -- receive ring ---------------------------------------------------------------------------------------------------------------
+
+cdef Packet *from_queue(AfPacket *sock, uint32_t length, uint8_t *vnet, PacketPool *pool, PortStats *stats) noexcept nogil:
+    """Return the frame of `length` bytes that waits in the socket's queue, which it leaves in any case; NULL if refused (counted)."""
+    cdef Packet *pkt = packet_alloc(pool, length) if length <= LARGE_FRAME_MAX else NULL
+    cdef iovec[2] iov
+    cdef msghdr message
+    cdef ssize_t n
+    memset(&message, 0, sizeof(message))
+    iov[0].iov_base = vnet
+    iov[0].iov_len = VNET_HDR_BYTES
+    iov[1].iov_base = pkt.data if pkt != NULL else NULL
+    iov[1].iov_len = length if pkt != NULL else 0
+    message.msg_iov = iov
+    message.msg_iovlen = 2
+    n = recvmsg(sock.rx_fd, &message, MSG_DONTWAIT)
+    if n < 0 and (errno == ENETDOWN or errno == EINTR):      # news of the device come first, once
+        n = recvmsg(sock.rx_fd, &message, MSG_DONTWAIT)
+    if pkt != NULL and n == <ssize_t>length + VNET_HDR_BYTES:
+        return pkt
+    if pkt != NULL:
+        packet_release(pkt)
+    port_refuse(DROP_RX_TOO_LONG if length > LARGE_FRAME_MAX else DROP_RX_NO_BUFFER, stats)
+    return NULL
+
+
+cdef void take_slot(AfPacket *sock, tpacket2_hdr *slot, uint32_t status, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+    """Append the frame of one slot to the batch, or count why not."""
+    cdef uint8_t[VNET_HDR_BYTES] queued
+    cdef uint8_t *frame = <uint8_t *>slot + slot.tp_mac
+    cdef const uint8_t *vnet = frame - VNET_HDR_BYTES
+    cdef uint32_t length = slot.tp_len
+    cdef Packet *pkt
+    if status & TP_STATUS_COPY:
+        vnet = queued
+        pkt = from_queue(sock, length, queued, pool, stats)
+        if pkt == NULL:
+            return
+    else:
+        # A frame that is longer than its slot and not in the queue found the queue full.
+        pkt = packet_alloc(pool, length) if slot.tp_snaplen == length else NULL
+        if pkt == NULL:
+            port_refuse(DROP_RX_NO_BUFFER, stats)
+            return
+        memcpy(pkt.data, frame, length)
+    take_frame(pkt, length, vnet, status, slot.tp_vlan_tpid, slot.tp_vlan_tci, batch, stats)
+
+
+cdef uint32_t ring_rx(AfPacket *sock, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+    """Fill the batch from the ring; the number of slots that were looked at."""
+    cdef tpacket2_hdr *slot
+    cdef uint32_t status
+    cdef uint32_t taken = 0
+    while taken < BATCH_MAX:
+        # every slot before head is the kernel's
+        slot = <tpacket2_hdr *>(sock.ring + <size_t>sock.head * SLOT_BYTES)
+        status = slot_status(&slot.tp_status)
+        if not status & TP_STATUS_USER:
+            break
+        take_slot(sock, slot, status, pool, batch, stats)
+        slot_return(&slot.tp_status)
+        sock.head = sock.head + 1 if sock.head + 1 < sock.slots else 0
+        taken += 1
+    return taken
+
+
+# -- receive without a ring -----------------------------------------------------------------------------------------------------
+
+cdef uint32_t inbox_fill(Inbox *inbox, PacketPool *pool) noexcept nogil:
+    """Give each message a small packet; the number of messages that got one."""
+    cdef uint32_t i
+    cdef uint32_t n = INBOX_MESSAGES
+    cdef Packet *pkt
+    cdef msghdr *message
+    for i in range(n):
+        pkt = packet_alloc(pool, SMALL_FRAME_MAX)
+        if pkt == NULL:
+            return i
+        inbox.pkts[i] = pkt
+        inbox.parts[3 * i].iov_base = &inbox.vnet[i * VNET_HDR_BYTES]
+        inbox.parts[3 * i].iov_len = VNET_HDR_BYTES
+        inbox.parts[3 * i + 1].iov_base = pkt.data
+        inbox.parts[3 * i + 1].iov_len = SMALL_FRAME_MAX
+        inbox.parts[3 * i + 2].iov_base = &inbox.overflow[<size_t>i * LARGE_FRAME_MAX]
+        inbox.parts[3 * i + 2].iov_len = LARGE_FRAME_MAX - SMALL_FRAME_MAX
+        message = &inbox.messages[i].msg_hdr
+        memset(message, 0, sizeof(msghdr))
+        message.msg_iov = &inbox.parts[3 * i]
+        message.msg_iovlen = 3
+        message.msg_control = &inbox.control[i * CONTROL_BYTES]
+        message.msg_controllen = CONTROL_BYTES
+    return n
+
+
+cdef void take_message(Inbox *inbox, uint32_t i, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+    """Append the frame of one message to the batch, or count why not."""
+    cdef Packet *small = inbox.pkts[i]
+    cdef Packet *pkt = small
+    cdef msghdr *message = &inbox.messages[i].msg_hdr
+    cdef cmsghdr *control = CMSG_FIRSTHDR(message)
+    cdef tpacket_auxdata aux
+    cdef uint32_t length = inbox.messages[i].msg_len
+    cdef bint whole = not message.msg_flags & MSG_TRUNC
+    memset(&aux, 0, sizeof(aux))
+    if control != NULL and control.cmsg_level == SOL_PACKET and control.cmsg_type == PACKET_AUXDATA:
+        memcpy(&aux, CMSG_DATA(control), sizeof(aux))
+    length = length - VNET_HDR_BYTES if length > VNET_HDR_BYTES else 0
+    if length > SMALL_FRAME_MAX:
+        pkt = packet_alloc(pool, length) if whole else NULL
+        if pkt != NULL:
+            memcpy(pkt.data, small.data, SMALL_FRAME_MAX)
+            memcpy(pkt.data + SMALL_FRAME_MAX, &inbox.overflow[<size_t>i * LARGE_FRAME_MAX], length - SMALL_FRAME_MAX)
+        packet_release(small)
+    if pkt == NULL:
+        port_refuse(DROP_RX_NO_BUFFER if whole else DROP_RX_TOO_LONG, stats)
+        return
+    take_frame(pkt, length, &inbox.vnet[i * VNET_HDR_BYTES], aux.tp_status, aux.tp_vlan_tpid, aux.tp_vlan_tci, batch, stats)
+
+
+cdef uint32_t inbox_lose(AfPacket *sock, PortStats *stats) noexcept nogil:
+    """Take one frame off the queue and drop it for want of a buffer, so that waiting for the descriptor does not spin."""
+    cdef msghdr message
+    cdef iovec part
+    memset(&message, 0, sizeof(message))
+    part.iov_base = sock.inbox.vnet
+    part.iov_len = VNET_HDR_BYTES
+    message.msg_iov = &part
+    message.msg_iovlen = 1
+    if recvmsg(sock.rx_fd, &message, MSG_DONTWAIT) < 0:
+        return 0
+    port_refuse(DROP_RX_NO_BUFFER, stats)
+    return 1
+
+
+cdef uint32_t inbox_rx(AfPacket *sock, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+    """Fill the batch with one recvmmsg call; the number of frames that were looked at."""
+    cdef Inbox *inbox = sock.inbox
+    cdef uint32_t ready = inbox_fill(inbox, pool)
+    cdef uint32_t i
+    cdef int n
+    if ready == 0:
+        return inbox_lose(sock, stats)
+    n = recvmmsg(sock.rx_fd, inbox.messages, ready, MSG_DONTWAIT, NULL)
+    if n < 0:
+        if errno != EAGAIN and errno != EINTR:
+            sock.idle = 0      # the error is taken off the socket by this call: look at the device now
+        n = 0
+    for i in range(ready):
+        if i < <uint32_t>n:
+            take_message(inbox, i, pool, batch, stats)
+        else:
+            packet_release(inbox.pkts[i])
+    return <uint32_t>n
+
+
+# -- the port's functions -------------------------------------------------------------------------------------------------------
+
+cdef int device_state(AfPacket *sock) noexcept nogil:
+    """Look whether the device still exists, now and then; 0, or a negative errno for ever after it went away.
+
+    The kernel reports a device that is down or gone by an error on the socket, which also keeps epoll awake until it is read.
+    """
+    cdef int error = 0
+    cdef socklen_t length = sizeof(int)
+    cdef sockaddr_ll address
+    if sock.idle % IDLE_CALLS == 0:
+        getsockopt(sock.rx_fd, SOL_SOCKET, SO_ERROR, &error, &length)
+        length = sizeof(sockaddr_ll)
+        memset(&address, 0, sizeof(address))
+        if getsockname(sock.rx_fd, <sockaddr *>&address, &length) == 0 and address.sll_ifindex <= 0:
+            sock.error = ENODEV
+    sock.idle += 1
+    return -sock.error
+
+
+cdef int afpacket_rx(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+    cdef AfPacket *sock = <AfPacket *>port.impl
+    cdef uint32_t taken
+    batch.n = 0
+    if sock.error:
+        return -sock.error
+    taken = ring_rx(sock, pool, batch, stats) if sock.ring != NULL else inbox_rx(sock, pool, batch, stats)
+    if taken == 0:
+        return device_state(sock)
+    sock.idle = 1              # while frames come, the device is there
+    return port_finish_rx(port, batch, stats)
+
+
+cdef void vector_fill(Vector *vector, Packet **pkts, uint32_t n) noexcept nogil:
+    """Describe up to TX_MESSAGES packets to sendmmsg."""
+    cdef uint32_t i
+    cdef msghdr *message
+    for i in range(n):
+        packet_to_vnet(pkts[i], &vector.vnet[i * VNET_HDR_BYTES])
+        vector.parts[2 * i].iov_base = &vector.vnet[i * VNET_HDR_BYTES]
+        vector.parts[2 * i].iov_len = VNET_HDR_BYTES
+        vector.parts[2 * i + 1].iov_base = pkts[i].data
+        vector.parts[2 * i + 1].iov_len = pkts[i].length
+        message = &vector.messages[i].msg_hdr
+        memset(message, 0, sizeof(msghdr))
+        message.msg_iov = &vector.parts[2 * i]
+        message.msg_iovlen = 2
+
+
+cdef void count_sent(Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil:
+    cdef uint64_t n_bytes = 0
+    cdef uint32_t i
+    for i in range(n):
+        n_bytes += pkts[i].length
+        packet_release(pkts[i])
+    stats.tx_packets += n
+    stats.tx_bytes += n_bytes
+
+
+cdef void drop_all(Packet **pkts, uint32_t n, uint32_t reason, PortStats *stats) noexcept nogil:
+    cdef uint32_t i
+    for i in range(n):
+        port_drop(pkts[i], reason, stats)
+
+
+cdef void send_vector(int fd, Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil:
+    """Send up to TX_MESSAGES packets and release them."""
+    cdef Vector vector
+    cdef uint32_t done = 0
+    cdef uint32_t retries = 0
+    cdef uint32_t reason
+    cdef int sent
+    vector_fill(&vector, pkts, n)
+    while done < n:
+        # pkts[0:done] are sent or dropped, and released
+        sent = sendmmsg(fd, &vector.messages[done], n - done, MSG_DONTWAIT)
+        stats.tx_calls += 1
+        if sent > 0:
+            count_sent(&pkts[done], <uint32_t>sent, stats)
+            done += <uint32_t>sent
+            continue
+        if (errno == EAGAIN or errno == ENOBUFS or errno == EINTR) and retries < TX_RETRIES:
+            retries += 1
+            sched_yield()
+            continue
+        reason = port_tx_reason(errno)
+        if reason == DROP_TX_DOWN:
+            drop_all(&pkts[done], n - done, reason, stats)
+            return
+        port_drop(pkts[done], reason, stats)
+        done += 1
+
+
+cdef void afpacket_tx(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder, PortStats *stats) noexcept nogil:
+    cdef AfPacket *sock = <AfPacket *>port.impl
+    cdef uint32_t at = 0
+    cdef uint32_t some
+    while at < n:
+        some = n - at if n - at < TX_MESSAGES else <uint32_t>TX_MESSAGES
+        send_vector(sock.tx_fd, &pkts[at], some, stats)
+        at += some
+
+
+# -- shell ------------------------------------------------------------------------------------------------------------------------
+
+cdef class AfPacketPort(PortHandle):
+    """A device of the host: receives everything that comes in, sends from it. The device is not made, changed or removed.
+
+    `slots` is the least size of the receive ring in frames, 0 = receive by recvmmsg. `silence` keeps the host's own stack from answering
+    the same frames; `silenced_by` then tells how, empty if it could not be done (logged).
+    Raises ConfigError if there is no such device or it cannot be opened.
+    """
+
+    cdef AfPacket sock
+    cdef object lost           # frames that the kernel dropped, as far as asked
+    cdef object silencer
+
+    def __cinit__(self, *args, **kwargs):
+        self.sock.rx_fd = self.sock.tx_fd = -1
+
+    def __init__(self, str name, *, uint32_t slots=RING_SLOTS, bint silence=True):
+        link = netdev.link(name)
+        self.name = name
+        self.kind = "system"
+        self.lost = 0
+        self.mtu = link.mtu
+        opened = packet_socket.open_sockets(name, slots)
+        self.sock.rx_fd = opened.rx_fd
+        self.sock.tx_fd = opened.tx_fd
+        self.sock.slots = opened.slots
+        self.map_ring()
+        self.port.caps = sum(CAPS[cap] for cap in opened.caps)
+        self.port.impl = &self.sock
+        self.port.rx_fd = opened.rx_fd
+        self.port.rx = afpacket_rx
+        self.port.tx = afpacket_tx
+        if silence:
+            self.silencer = host_silence.silence(name, link.ifindex)
+
+    cdef int map_ring(self) except -1:
+        """Map the ring, or make the inbox if there is none; raises ConfigError or MemoryError."""
+        cdef void *memory
+        if self.sock.slots == 0:
+            self.sock.inbox = <Inbox *>calloc(1, sizeof(Inbox))
+            if self.sock.inbox == NULL:
+                raise MemoryError
+            return 0
+        memory = mmap(NULL, <size_t>self.sock.slots * SLOT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, self.sock.rx_fd, 0)
+        if memory == MAP_FAILED:
+            raise ConfigError(f"could not open network device {self.name} (the receive ring cannot be mapped)")
+        self.sock.ring = <uint8_t *>memory
+        return 0
+
+    def __dealloc__(self):
+        self.release_memory()
+
+    cdef void release_memory(self) noexcept:
+        if self.sock.ring != NULL:
+            munmap(self.sock.ring, <size_t>self.sock.slots * SLOT_BYTES)
+        free(self.sock.inbox)
+        self.sock.ring = NULL
+        self.sock.inbox = NULL
+        if self.sock.rx_fd >= 0:
+            close(self.sock.rx_fd)
+        if self.sock.tx_fd >= 0:
+            close(self.sock.tx_fd)
+        self.sock.rx_fd = self.sock.tx_fd = -1
+
+    def _close(self) -> None:
+        self._lost_in_kernel()
+        self.release_memory()
+        if self.silencer is not None:
+            self.silencer.undo()
+
+    def _lost_in_kernel(self) -> int:
+        if self.sock.rx_fd >= 0:
+            self.lost += packet_socket.lost(self.sock.rx_fd)
+        return self.lost
+
+    @property
+    def has_ring(self) -> bool:
+        """Whether frames are received by a ring."""
+        return self.sock.ring != NULL
+
+    @property
+    def silenced_by(self) -> str:
+        """How the host's own stack is kept silent: "tcx", "clsact", or empty."""
+        return self.silencer.method if self.silencer is not None else ""

@@ -1,0 +1,132 @@
+"""Packet sockets of a `system` port, set up but not yet moving anything (PT.01); the packets are in afpacket.pyx.
+
+The recipe and the measurements behind it are in IOLIMITS.md, section 5: a TPACKET_V2 ring of 2 KB slots to receive
+(longer frames come whole through the socket's queue: PACKET_COPY_THRESH), a second socket bound with protocol 0, so
+that it receives nothing, to send.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+from typing import NamedTuple
+
+from datapath.ports.tun import check_name
+from vslib.errors import ConfigError
+from vslib.vlog import Module
+
+log = Module("netdev_linux")
+
+ETH_P_ALL = 0x0003
+ARPHRD_ETHER = 1
+SOL_PACKET = 263
+PACKET_ADD_MEMBERSHIP, PACKET_RX_RING, PACKET_STATISTICS, PACKET_COPY_THRESH = 1, 5, 6, 7
+PACKET_AUXDATA, PACKET_VERSION, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 8, 10, 15, 23
+TPACKET_V2 = 1
+PACKET_MR_PROMISC = 1
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+BUFFER_BYTES = 8 << 20
+SLOT_BYTES = 2048
+BLOCK_BYTES = 1 << 16
+# Linux 6.2 learned to pass UDP segmentation in a virtio-net header; before, such frames did not reach packet sockets.
+USO_SINCE = (6, 2)
+
+
+class Sockets(NamedTuple):
+    """Descriptors that the caller owns, and what they can do; `slots` 0 = no ring: frames come by recvmmsg."""
+
+    rx_fd: int
+    tx_fd: int
+    slots: int
+    caps: tuple[str, ...]
+
+
+def open_sockets(name: str, slots: int) -> Sockets:
+    """Open the sockets of a device, with a receive ring of `slots` frames if the kernel grants one (0: do not ask).
+
+    Raises ConfigError if there is no such device, it is no Ethernet device, or without CAP_NET_RAW.
+    """
+    check_name(name)
+    try:
+        with contextlib.ExitStack() as stack:
+            rx = stack.enter_context(_socket())
+            tx = stack.enter_context(_socket())
+            slots = _set_up_rx(rx, name, slots)
+            _set_up_tx(tx, name)
+            return Sockets(rx.detach(), tx.detach(), slots, _caps())
+    except OSError as error:
+        raise ConfigError(f"could not open network device {name} ({_reason(error)})") from error
+
+
+def lost(fd: int) -> int:
+    """Return how many frames the kernel dropped since the last call because the ring or queue was full."""
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        _, drops = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+    return int(drops)
+
+
+def _socket() -> socket.socket:
+    # Protocol 0: nothing is received before bind(), so that no frame comes in before its options are set.
+    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+
+
+def _set_up_rx(sock: socket.socket, name: str, slots: int) -> int:
+    """Set options and bind; return the slots of the ring."""
+    index = socket.if_nametoindex(name)
+    sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+    sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+    _set_buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF)
+    slots = _ring(sock, name, slots) if slots else 0
+    sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, struct.pack("iHH8x", index, PACKET_MR_PROMISC, 0))
+    sock.bind((name, ETH_P_ALL))
+    if sock.getsockname()[3] != ARPHRD_ETHER:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return slots
+
+
+def _set_up_tx(sock: socket.socket, name: str) -> None:
+    sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+    _set_buffer(sock, SO_SNDBUFFORCE, socket.SO_SNDBUF)
+    sock.bind((name, 0))
+
+
+def _ring(sock: socket.socket, name: str, slots: int) -> int:
+    """Ask for the ring; return its slots, 0 if it cannot be had (logged)."""
+    per_block = BLOCK_BYTES // SLOT_BYTES
+    blocks = max(1, (slots + per_block - 1) // per_block)
+    try:
+        sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
+        sock.setsockopt(SOL_PACKET, PACKET_COPY_THRESH, SLOT_BYTES)
+        request = struct.pack("IIII", BLOCK_BYTES, blocks, SLOT_BYTES, blocks * per_block)
+        sock.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
+    except OSError as error:
+        log.warn("%s: no receive ring, frames are received one system call for many: %s", name, error.strerror)
+        return 0
+    return blocks * per_block
+
+
+def _set_buffer(sock: socket.socket, forced: int, plain: int) -> None:
+    """Ask for large buffers; without CAP_NET_ADMIN of the initial namespace the system's limit applies."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER_BYTES)
+
+
+def _caps() -> tuple[str, ...]:
+    release = os.uname().release.split("-")[0].split(".")
+    new = tuple(int(part) for part in release[:2]) >= USO_SINCE
+    return ("csum", "tso4", "tso6", "uso") if new else ("csum", "tso4", "tso6")
+
+
+def _reason(error: OSError) -> str:
+    """Return the text for Interface.error; a missing device and a missing right are the ones that users meet."""
+    if error.errno == errno.ENXIO or (error.errno is None and "no interface" in str(error)):
+        return os.strerror(errno.ENODEV)
+    if error.errno == errno.EPERM:
+        return f"{error.strerror}; CAP_NET_RAW is needed"
+    return str(error.strerror or error)

@@ -1,0 +1,231 @@
+"""Keeping the host's stack silent on a device that is a `system` port (issue 2, 3): what it receives is ours alone.
+
+Packet sockets see a frame before traffic control does, so a classifier at ingress whose verdict is "drop" hides it
+from the stack only. Two ways, the better first:
+
+``tcx``     a BPF program of two instructions on a link (Linux 6.6). No qdisc is involved, and the kernel removes it
+with its descriptor, so
+            a killed daemon leaves nothing behind. Needs CAP_BPF in the initial user namespace.
+``clsact``  a classic BPF classifier, which the kernel also takes from a user namespace. If the device has an ingress
+or clsact qdisc, it is
+            used and stays; else a clsact qdisc is added and removed again. The filter's name tells a later daemon
+            that a filter, and the qdisc, is left over from us.
+
+Where the user has classifiers at ingress, ``clsact`` goes first and its filter last, so that theirs still see every
+frame.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from datapath.ports import rtnl
+from vslib.vlog import Module
+
+log = Module("silence")
+
+# linux/bpf.h and the system call's number by machine.
+BPF_CALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
+BPF_PROG_LOAD, BPF_LINK_CREATE = 5, 28
+BPF_PROG_TYPE_SCHED_CLS = 3
+BPF_TCX_INGRESS = 46
+BPF_ATTR_BYTES = 128
+TC_ACT_SHOT = 2
+# mov r0, TC_ACT_SHOT; exit
+DROP_EBPF = struct.pack("BBhiBBhi", 0xB7, 0, 0, TC_ACT_SHOT, 0x95, 0, 0, 0)
+# ret TC_ACT_SHOT, as struct sock_filter
+DROP_CBPF = struct.pack("HBBI", 0x06, 0, 0, TC_ACT_SHOT)
+
+# linux/pkt_sched.h, linux/pkt_cls.h, linux/rtnetlink.h
+TCMSG = struct.Struct("BxxxiIII")  # struct tcmsg: family, index, handle, parent, info
+TC_H_CLSACT, TC_H_INGRESS_PARENT = 0xFFFFFFF1, 0xFFFFFFF2
+TC_H_EGRESS_PARENT = 0xFFFFFFF3
+CLSACT_HANDLE = 0xFFFF0000
+TCA_KIND, TCA_OPTIONS = 1, 2
+TCA_BPF_OPS_LEN, TCA_BPF_OPS, TCA_BPF_NAME, TCA_BPF_FLAGS = 4, 5, 7, 8
+TCA_BPF_FLAG_ACT_DIRECT = 1
+ETH_P_ALL = 0x0003
+PRIORITY = 0xFFFF  # the last: after every filter of the user's
+NAMES = {True: "cyvswitch_silence_qdisc", False: "cyvswitch_silence"}  # by whether the qdisc is ours too
+
+
+class Silencer(Protocol):
+    """A device that is silent until undo()."""
+
+    method: str
+
+    def undo(self) -> None:
+        """Let the host's stack have the frames again; a second call does nothing."""
+
+
+def silence(name: str, ifindex: int) -> Silencer | None:
+    """Keep the host's stack from the frames that the device receives; None, and a line in the log, if it cannot be."""
+    reclaim(name, ifindex)
+    ways: tuple[Callable[[int], Silencer], ...] = (_Tcx, _Clsact)
+    if _ingress_qdisc(ifindex):
+        ways = (_Clsact, _Tcx)
+    reasons = []
+    for way in ways:
+        try:
+            return way(ifindex)
+        except OSError as error:
+            reasons.append(f"{way.method}: {error.strerror}")  # type: ignore[attr-defined]
+    log.warn("%s: the host's stack also answers what this port receives (%s)", name, ", ".join(reasons))
+    return None
+
+
+def reclaim(name: str, ifindex: int) -> bool:
+    """Remove what a killed daemon left on a device; return whether there was anything."""
+    found = _our_filters(ifindex)
+    for own_qdisc in found:
+        log.info("%s: removing the ingress filter that an earlier daemon left", name)
+        _remove(ifindex, own_qdisc)
+    return bool(found)
+
+
+class _Tcx:
+    """The program on a link, which lives as long as its descriptor."""
+
+    method = "tcx"
+
+    def __init__(self, ifindex: int) -> None:
+        program = _load(DROP_EBPF)
+        try:
+            self._fd = _bpf(BPF_LINK_CREATE, struct.pack("IIII", program, ifindex, BPF_TCX_INGRESS, 0))
+        finally:
+            os.close(program)
+
+    def undo(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            os.close(self._fd)
+
+
+@dataclass
+class _Clsact:
+    """The filter on a clsact or ingress qdisc, which may be the user's."""
+
+    method = "clsact"
+    ifindex: int
+
+    def __post_init__(self) -> None:
+        self._own_qdisc = not _ingress_qdisc(self.ifindex)
+        if self._own_qdisc:
+            rtnl.request(rtnl.RTM_NEWQDISC, _qdisc(self.ifindex), rtnl.NLM_F_CREATE | rtnl.NLM_F_EXCL)
+        try:
+            _add_filter(self.ifindex, NAMES[self._own_qdisc])
+        except OSError:
+            if self._own_qdisc:
+                rtnl.request(rtnl.RTM_DELQDISC, _qdisc(self.ifindex))
+            raise
+        self._active = True
+
+    def undo(self) -> None:
+        if self._active:
+            self._active = False
+            _remove(self.ifindex, self._own_qdisc)
+
+
+# -- BPF
+
+
+def _load(program: bytes) -> int:
+    """Load a classifier; return its descriptor. Raises OSError."""
+    code = ctypes.create_string_buffer(program, len(program))
+    licence = ctypes.create_string_buffer(b"Apache-2.0")
+    places = (ctypes.addressof(code), ctypes.addressof(licence))
+    return _bpf(BPF_PROG_LOAD, struct.pack("IIQQ", BPF_PROG_TYPE_SCHED_CLS, len(program) // 8, *places))
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    number = BPF_CALL.get(platform.machine())
+    if number is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(attributes, BPF_ATTR_BYTES)
+    fd = libc.syscall(ctypes.c_long(number), ctypes.c_int(command), ctypes.byref(buffer), ctypes.c_uint(BPF_ATTR_BYTES))
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int(fd)
+
+
+# -- traffic control
+
+
+def _qdisc(ifindex: int) -> bytes:
+    return TCMSG.pack(0, ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0) + rtnl.attr_text(TCA_KIND, "clsact")
+
+
+def _filter(ifindex: int, parent: int = TC_H_INGRESS_PARENT) -> bytes:
+    protocol = struct.unpack("=H", struct.pack("!H", ETH_P_ALL))[0]
+    return TCMSG.pack(0, ifindex, 0, parent, PRIORITY << 16 | protocol)
+
+
+def _ingress_qdisc(ifindex: int) -> bool:
+    """Return whether the device has an ingress or clsact qdisc."""
+    return any(
+        rtnl.text(rtnl.attrs(body[TCMSG.size :]).get(TCA_KIND, b"")) in ("clsact", "ingress")
+        for body in _dump(rtnl.RTM_GETQDISC, TCMSG.pack(0, ifindex, 0, 0, 0), ifindex)
+    )
+
+
+def _add_filter(ifindex: int, name: str) -> None:
+    options = (
+        rtnl.attr(TCA_BPF_OPS_LEN, struct.pack("H", len(DROP_CBPF) // 8))
+        + rtnl.attr(TCA_BPF_OPS, DROP_CBPF)
+        + rtnl.attr_text(TCA_BPF_NAME, name)
+        + rtnl.attr_u32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT)
+    )
+    body = _filter(ifindex) + rtnl.attr_text(TCA_KIND, "bpf") + rtnl.attr(TCA_OPTIONS | rtnl.NLA_F_NESTED, options)
+    rtnl.request(rtnl.RTM_NEWTFILTER, body, rtnl.NLM_F_CREATE | rtnl.NLM_F_EXCL)
+
+
+def _our_filters(ifindex: int) -> list[bool]:
+    """Return for each filter of ours on the device whether the qdisc is ours too."""
+    if not _ingress_qdisc(ifindex):
+        return []
+    by_name = {name: own for own, name in NAMES.items()}
+    return [by_name[name] for name in _filter_names(ifindex, TC_H_INGRESS_PARENT) if name in by_name]
+
+
+def _filter_names(ifindex: int, parent: int) -> list[str]:
+    """Return the names of the filters of one direction; a filter without a name counts as an empty one."""
+    names = []
+    for body in _dump(rtnl.RTM_GETTFILTER, TCMSG.pack(0, ifindex, 0, parent, 0), ifindex):
+        options = rtnl.attrs(rtnl.attrs(body[TCMSG.size :]).get(TCA_OPTIONS, b""))
+        if options:  # the first row of a filter type only names the type
+            names.append(rtnl.text(options.get(TCA_BPF_NAME, b"")))
+    return names
+
+
+def _dump(kind: int, body: bytes, ifindex: int) -> list[bytes]:
+    """Return the rows of a dump that belong to the device; a device that is gone has none."""
+    try:
+        answers = rtnl.request(kind, body, rtnl.NLM_F_DUMP)
+    except OSError:
+        return []
+    return [row for _, row in answers if len(row) >= TCMSG.size and TCMSG.unpack_from(row)[1] == ifindex]
+
+
+def _remove(ifindex: int, own_qdisc: bool) -> None:
+    """Remove our filter, and the qdisc if it is ours and nobody else put a filter there meanwhile."""
+    try:
+        rtnl.request(rtnl.RTM_DELTFILTER, _filter(ifindex) + rtnl.attr_text(TCA_KIND, "bpf"))
+        used = _filter_names(ifindex, TC_H_INGRESS_PARENT) + _filter_names(ifindex, TC_H_EGRESS_PARENT)
+        if own_qdisc and not used:
+            rtnl.request(rtnl.RTM_DELQDISC, _qdisc(ifindex))
+    except OSError as error:
+        # The device is gone, and the filter with it, or somebody else removed it.
+        if error.errno not in (errno.ENODEV, errno.ENOENT, errno.EINVAL):
+            log.warn("the ingress filter of device %d could not be removed: %s", ifindex, error.strerror)
