@@ -222,7 +222,8 @@ cdef class SwitchHandle:
     @property
     def miss_hook(self):
         """The MissHook to give to the datapath."""
-        return self.runtime.miss_hook
+        from ofproto.xlate.runtime import SwitchMissHook
+        return SwitchMissHook(self)
 
     @property
     def punt_fd(self) -> int:
@@ -231,19 +232,20 @@ cdef class SwitchHandle:
 
     def poll_punts(self) -> list:
         """Return the frames handed up since the last call, as ofproto.punt.Punt, oldest first per forwarder."""
-        return self.runtime.poll_punts()
+        return self.runtime.poll_punts(self._by_id)
 
     def changes(self, since: int, upto: int) -> int:
         """Return the tags of what changed after version `since` up to `upto` (all ones: not known any more)."""
         return self.runtime.changes(since, upto)
 
-    def translate(self, key: bytes, *, learn: bool = False, now_ns: int = 0, forwarder: int = -1) -> tuple:
+    def translate(self, key: bytes, *, learn: bool = False, now_ns: int = 0, hook=None) -> tuple:
         """Translate a PacketKey (datapath port numbers) and return (mask, ops, drop_reason, tags).
 
-        key: KEY_PACKET_WORDS * 8 bytes (a shorter one is filled with zeros); learn: apply MAC learning as for a received packet;
+        key: KEY_PACKET_WORDS * 8 bytes (a shorter one is filled with zeros); learn: apply MAC learning as for a received packet; hook: run the actions
+        of this packet_out hook instead of the flow tables;
         an op is (kind, slot, aux, arg, aux32, value, mask). drop_reason is the number in datapath.drops, 0 = the packet is output.
         """
-        return self.runtime.translate(key, learn, now_ns)
+        return self.runtime.translate(key, learn, now_ns, hook)
 
     def bridge_name(self, bridge_id: int) -> str | None:
         """Return the name of a bridge by its id, None when it is gone."""
@@ -317,7 +319,7 @@ cdef class BridgeHandle:
         """Add an OpenFlow port. dp_port: its datapath port number, None for a patch port. Raises ConfigError when a number is taken or invalid."""
         cdef Bridge *bridge = self.live()
         cdef OfPort *port
-        if not (0 < number < OFPP_MAX or number == OFPP_NUMBER_LOCAL):
+        if not (0 < number < <uint32_t>OFPP_MAX or number == <uint32_t>OFPP_NUMBER_LOCAL):
             raise ConfigError(f"{name}: {number} is not a port number")
         if bridge_port(bridge, number) != NULL:
             raise ConfigError(f"{name}: port number {number} is taken")
@@ -485,7 +487,8 @@ cdef class BridgeHandle:
 
     def packet_out(self, ofacts: bytes, in_port: int):
         """Return the ExecuteHook that runs an OfAct list over one frame. in_port: OpenFlow number the packet pretends to come from."""
-        return self.owner.runtime.packet_out(self.live().id, ofacts, in_port)
+        from ofproto.xlate.runtime import PacketOut
+        return PacketOut(self.owner, self.live().id, ofacts, in_port)
 
 
 def _check_vlan(mode: str, tag: int) -> None:

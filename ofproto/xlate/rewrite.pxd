@@ -1,0 +1,6 @@
+"""Actions that change the key: set-field, load, move, the stack, and the older actions for single headers (AC.07, AC.09-15, AC.19, AC.20)."""
+
+from ofproto.xlate.apply cimport StepFn
+
+# Enter these actions' steps in the table of apply.pyx.
+cdef void add_rewrite_steps(StepFn *steps) noexcept
