@@ -159,9 +159,12 @@ class Txn:
     # --- changes -------------------------------------------------------------------------------------------------
 
     def insert(self, table: str, uuid: str, values: RowData) -> None:
-        """Add a row; columns not in ``values`` get their defaults. Raises ``duplicate uuid``."""
+        """Add a row; columns not in ``values`` get their defaults.
+
+        Raises ``duplicate uuid``, also for the UUID of a row that this transaction has deleted (as ovsdb-server does).
+        """
         rows = self.db.tables[table].rows
-        if uuid in rows:
+        if uuid in rows or uuid in self.old.get(table, ()):
             words = f"This UUID would duplicate a UUID already present within the table {table}."
             raise OvsdbError(DUPLICATE_UUID, words)
         schema = self.db.schema.tables[table]

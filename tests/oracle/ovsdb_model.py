@@ -68,12 +68,14 @@ def empty():
 
 def run(before, ops):
     state = copy.deepcopy(before)
+    state["used"] = set()  # UUIDs of rows deleted in this transaction
     try:
         for op in ops:
             apply(state, op)
         finish(before, state)
     except Failed as failed:
         return before, str(failed)
+    del state["used"]
     return state, None
 
 
@@ -99,7 +101,7 @@ def holds(row, clause):
 
 def apply(state, op):
     if op["op"] == "insert":
-        if op["uuid"] in state[op["table"]]:
+        if op["uuid"] in state[op["table"]] or op["uuid"] in state["used"]:
             raise Failed("duplicate uuid")
         row = {**copy.deepcopy(DEFAULTS[op["table"]]), **{c: parse(v) for c, v in op["row"].items()}}
         state[op["table"]][op["uuid"]] = row
@@ -109,6 +111,7 @@ def apply(state, op):
     for uuid in matching(state, op):
         if op["op"] == "delete":
             del state[op["table"]][uuid]
+            state["used"].add(uuid)
         elif op["op"] == "update":
             state[op["table"]][uuid].update({c: parse(v) for c, v in op["row"].items()})
         elif op["op"] == "mutate":
