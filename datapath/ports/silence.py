@@ -1,18 +1,17 @@
 """Keeping the host's stack silent on a device that is a `system` port (issue 2, 3): what it receives is ours alone.
 
 Packet sockets see a frame before traffic control does, so a classifier at ingress whose verdict is "drop" hides it
-from the stack only. Two ways, the better first:
+from the stack only. There are two ways:
 
-``tcx``     a BPF program of two instructions on a link (Linux 6.6). No qdisc is involved, and the kernel removes it
-with its descriptor, so
-            a killed daemon leaves nothing behind. Needs CAP_BPF in the initial user namespace.
-``clsact``  a classic BPF classifier, which the kernel also takes from a user namespace. If the device has an ingress
-or clsact qdisc, it is
-            used and stays; else a clsact qdisc is added and removed again. The filter's name tells a later daemon
-            that a filter, and the qdisc, is left over from us.
+``tcx``: a BPF program of two instructions on a link (Linux 6.6). No qdisc is involved, and the kernel removes it with
+its descriptor, so a killed daemon leaves nothing behind. Needs CAP_BPF in the initial user namespace.
 
-Where the user has classifiers at ingress, ``clsact`` goes first and its filter last, so that theirs still see every
-frame.
+``clsact``: a classic BPF classifier, which the kernel also takes from a user namespace. If the device has an ingress or
+clsact qdisc, it is used and stays; else a clsact qdisc is added and removed again. The filter's handle tells a later
+daemon that a filter, and the qdisc, is left over from us.
+
+The first is tried first, except where the user has a qdisc at ingress: there our filter comes last, so that the user's
+filters see every frame (and may still let one pass to the stack).
 """
 
 from __future__ import annotations
@@ -49,11 +48,12 @@ TC_H_CLSACT, TC_H_INGRESS_PARENT = 0xFFFFFFF1, 0xFFFFFFF2
 TC_H_EGRESS_PARENT = 0xFFFFFFF3
 CLSACT_HANDLE = 0xFFFF0000
 TCA_KIND, TCA_OPTIONS = 1, 2
-TCA_BPF_OPS_LEN, TCA_BPF_OPS, TCA_BPF_NAME, TCA_BPF_FLAGS = 4, 5, 7, 8
+TCA_BPF_OPS_LEN, TCA_BPF_OPS, TCA_BPF_FLAGS = 4, 5, 8
 TCA_BPF_FLAG_ACT_DIRECT = 1
 ETH_P_ALL = 0x0003
 PRIORITY = 0xFFFF  # the last: after every filter of the user's
-NAMES = {True: "cyvswitch_silence_qdisc", False: "cyvswitch_silence"}  # by whether the qdisc is ours too
+# Handle of our filter by whether the qdisc is ours too ("cyvq", "cyvs"); the kernel keeps no name of a classic program.
+HANDLES = {True: 0x63797671, False: 0x63797673}
 
 
 class Silencer(Protocol):
@@ -124,7 +124,7 @@ class _Clsact:
         if self._own_qdisc:
             rtnl.request(rtnl.RTM_NEWQDISC, _qdisc(self.ifindex), rtnl.NLM_F_CREATE | rtnl.NLM_F_EXCL)
         try:
-            _add_filter(self.ifindex, NAMES[self._own_qdisc])
+            _add_filter(self.ifindex, HANDLES[self._own_qdisc])
         except OSError:
             if self._own_qdisc:
                 rtnl.request(rtnl.RTM_DELQDISC, _qdisc(self.ifindex))
@@ -167,9 +167,10 @@ def _qdisc(ifindex: int) -> bytes:
     return TCMSG.pack(0, ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0) + rtnl.attr_text(TCA_KIND, "clsact")
 
 
-def _filter(ifindex: int, parent: int = TC_H_INGRESS_PARENT) -> bytes:
+def _filter(ifindex: int, handle: int) -> bytes:
     protocol = struct.unpack("=H", struct.pack("!H", ETH_P_ALL))[0]
-    return TCMSG.pack(0, ifindex, 0, parent, PRIORITY << 16 | protocol)
+    message = TCMSG.pack(0, ifindex, handle, TC_H_INGRESS_PARENT, PRIORITY << 16 | protocol)
+    return message + rtnl.attr_text(TCA_KIND, "bpf")
 
 
 def _ingress_qdisc(ifindex: int) -> bool:
@@ -180,14 +181,13 @@ def _ingress_qdisc(ifindex: int) -> bool:
     )
 
 
-def _add_filter(ifindex: int, name: str) -> None:
+def _add_filter(ifindex: int, handle: int) -> None:
     options = (
         rtnl.attr(TCA_BPF_OPS_LEN, struct.pack("H", len(DROP_CBPF) // 8))
         + rtnl.attr(TCA_BPF_OPS, DROP_CBPF)
-        + rtnl.attr_text(TCA_BPF_NAME, name)
         + rtnl.attr_u32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT)
     )
-    body = _filter(ifindex) + rtnl.attr_text(TCA_KIND, "bpf") + rtnl.attr(TCA_OPTIONS | rtnl.NLA_F_NESTED, options)
+    body = _filter(ifindex, handle) + rtnl.attr(TCA_OPTIONS | rtnl.NLA_F_NESTED, options)
     rtnl.request(rtnl.RTM_NEWTFILTER, body, rtnl.NLM_F_CREATE | rtnl.NLM_F_EXCL)
 
 
@@ -195,18 +195,17 @@ def _our_filters(ifindex: int) -> list[bool]:
     """Return for each filter of ours on the device whether the qdisc is ours too."""
     if not _ingress_qdisc(ifindex):
         return []
-    by_name = {name: own for own, name in NAMES.items()}
-    return [by_name[name] for name in _filter_names(ifindex, TC_H_INGRESS_PARENT) if name in by_name]
+    present = _filters(ifindex, TC_H_INGRESS_PARENT)
+    return [own for own, handle in HANDLES.items() if (handle, PRIORITY, "bpf") in present]
 
 
-def _filter_names(ifindex: int, parent: int) -> list[str]:
-    """Return the names of the filters of one direction; a filter without a name counts as an empty one."""
-    names = []
+def _filters(ifindex: int, parent: int) -> list[tuple[int, int, str]]:
+    """Return (handle, priority, kind) of the filters of one direction."""
+    found = []
     for body in _dump(rtnl.RTM_GETTFILTER, TCMSG.pack(0, ifindex, 0, parent, 0), ifindex):
-        options = rtnl.attrs(rtnl.attrs(body[TCMSG.size :]).get(TCA_OPTIONS, b""))
-        if options:  # the first row of a filter type only names the type
-            names.append(rtnl.text(options.get(TCA_BPF_NAME, b"")))
-    return names
+        _, _, handle, _, info = TCMSG.unpack_from(body)
+        found.append((handle, info >> 16, rtnl.text(rtnl.attrs(body[TCMSG.size :]).get(TCA_KIND, b""))))
+    return found
 
 
 def _dump(kind: int, body: bytes, ifindex: int) -> list[bytes]:
@@ -221,8 +220,8 @@ def _dump(kind: int, body: bytes, ifindex: int) -> list[bytes]:
 def _remove(ifindex: int, own_qdisc: bool) -> None:
     """Remove our filter, and the qdisc if it is ours and nobody else put a filter there meanwhile."""
     try:
-        rtnl.request(rtnl.RTM_DELTFILTER, _filter(ifindex) + rtnl.attr_text(TCA_KIND, "bpf"))
-        used = _filter_names(ifindex, TC_H_INGRESS_PARENT) + _filter_names(ifindex, TC_H_EGRESS_PARENT)
+        rtnl.request(rtnl.RTM_DELTFILTER, _filter(ifindex, HANDLES[own_qdisc]))
+        used = _filters(ifindex, TC_H_INGRESS_PARENT) + _filters(ifindex, TC_H_EGRESS_PARENT)
         if own_qdisc and not used:
             rtnl.request(rtnl.RTM_DELQDISC, _qdisc(ifindex))
     except OSError as error:
