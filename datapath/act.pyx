@@ -1,7 +1,7 @@
 """Builders of action programs: an array of ops that translation grows and the forwarder keeps.
 
-Place: between the miss function (writes an ActBuf) and execute (runs a Program). Thread rule: an ActBuf belongs to one translation, a
-Program to one forwarder.
+Place: between the miss function (writes an ActBuf) and execute (runs a Program). Thread rule: an ActBuf belongs to
+one translation, a Program to one forwarder.
 """
 
 from libc.stdlib cimport free, malloc, realloc
@@ -57,7 +57,9 @@ cdef void act_output(ActBuf *buf, uint32_t port_no) noexcept nogil:
         op.arg = port_no
 
 
-cdef void act_set(ActBuf *buf, uint8_t slot, const uint8_t *value, const uint8_t *mask, uint32_t n_bytes) noexcept nogil:
+cdef void act_set(
+    ActBuf *buf, uint8_t slot, const uint8_t *value, const uint8_t *mask, uint32_t n_bytes,
+) noexcept nogil:
     cdef ActOp *op = act_add(buf, ACT_SET)
     cdef uint32_t i
     if op == NULL:
@@ -117,3 +119,56 @@ cdef void program_unref(Program *program) noexcept nogil:
 
 cdef bint program_equal(const Program *a, const ActBuf *b) noexcept nogil:
     return a.n_ops == b.n and memcmp(a.ops, b.ops, b.n * sizeof(ActOp)) == 0
+
+
+# -- for tests ---------------------------------------------------------------------------------------------------------
+
+cdef void add_from_tuple(ActBuf *buf, tuple op):
+    cdef uint32_t arg, aux32
+    cdef uint64_t cookie
+    kind, *args = op
+    if kind == ACT_SET:
+        slot, value, mask = args
+        act_set(buf, slot, value, mask, <uint32_t>len(value))
+    elif kind == ACT_PUSH_VLAN:
+        act_push_vlan(buf, args[0], args[1])
+    elif kind == ACT_PUNT:
+        act_punt(buf, args[0])
+    elif kind == ACT_DROP:
+        act_drop(buf, args[0], args[1])
+    elif kind == ACT_OUTPUT:
+        act_output(buf, args[0])
+    else:
+        act_add(buf, kind)
+
+
+cdef list op_tuples(const ActOp *ops, uint32_t n):
+    return [
+        (ops[i].kind, ops[i].slot, ops[i].aux, ops[i].arg, ops[i].aux32, ops[i].value[:16], ops[i].mask[:16]) for i in range(n)
+    ]
+
+
+def build_program(list ops) -> tuple:
+    """Build a program with the act_* functions; for tests.
+
+    ops: (kind, arguments of its builder...) each. Returns (op tuples kind, slot, aux, arg, aux32, value, mask; whether the buffer
+    overflowed; whether the finished program equals the buffer; punt cookies in order). Raises MemoryError.
+    """
+    cdef ActBuf buf
+    cdef Program *program
+    if actbuf_init(&buf) != 0:
+        raise MemoryError
+    try:
+        for op in ops:
+            add_from_tuple(&buf, op)
+        program = program_make(&buf)
+        if program == NULL:
+            raise MemoryError
+        cookies = [act_punt_cookie(&program.ops[i]) for i in range(program.n_ops) if program.ops[i].kind == ACT_PUNT]
+        result = (op_tuples(program.ops, program.n_ops), bool(buf.overflow), bool(program_equal(program, &buf)), cookies)
+        act_pop_vlan(&buf)
+        equal_after = bool(program_equal(program, &buf))
+        program_unref(program)
+        return (*result, equal_after)
+    finally:
+        actbuf_free(&buf)

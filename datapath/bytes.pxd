@@ -1,7 +1,8 @@
 """Big-endian loads and stores, and a bounds-checked read cursor; everything inlines into the importing extension.
 
-`load_u*`/`store_u*` move bytes as they are (wire order stays wire order, as in the flow key); `load_be*`/`store_be*` convert
-between wire and host order. memcpy of a constant size compiles to one move and is defined for unaligned addresses.
+`load_u*`/`store_u*` move bytes as they are (wire order stays wire order, as in the flow key); `load_be*`/`store_be*`
+convert between wire and host order. memcpy of a constant size compiles to one move and is defined for unaligned
+addresses.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

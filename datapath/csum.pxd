@@ -41,7 +41,8 @@ cdef inline uint16_t csum_fold(uint64_t sum) noexcept nogil:
     return <uint16_t>sum
 
 
-# The checksum `csum` (memory order) of a block in which words that summed to `old` now sum to `new` (RFC 1624, equation 3).
+# The checksum `csum` (memory order) of a block in which words that summed to `old` now sum to `new` (RFC 1624,
+# equation 3).
 cdef inline uint16_t csum_update(uint16_t csum, uint64_t old, uint64_t new) noexcept nogil:
     return <uint16_t>~csum_fold(<uint64_t><uint16_t>~csum + <uint16_t>~csum_fold(old) + csum_fold(new))
 
@@ -58,7 +59,8 @@ cdef inline uint64_t csum_pseudo4(const uint8_t *addresses, uint8_t proto, uint3
 
 # Sum of an IPv6 pseudo-header; addresses = the 32 bytes from the source address on.
 cdef inline uint64_t csum_pseudo6(const uint8_t *addresses, uint8_t proto, uint32_t n_bytes) noexcept nogil:
-    return csum_add(<uint64_t>htobe16(proto) + htobe16(<uint16_t>n_bytes) + htobe16(<uint16_t>(n_bytes >> 16)), addresses, 32)
+    cdef uint64_t sum = <uint64_t>htobe16(proto) + htobe16(<uint16_t>n_bytes) + htobe16(<uint16_t>(n_bytes >> 16))
+    return csum_add(sum, addresses, 32)
 
 
 # CRC32c in host order (SCTP stores it least significant byte first); continue with the previous result, start with 0.

@@ -35,7 +35,7 @@ def crc32c_of(bytes data) -> int:
 
 
 def checksum_of(bytes data, long long initial=0) -> int:
-    """Return the Internet checksum of `data` as a number in host order (RFC 1071); initial: host-order sum to start from."""
+    """Return the Internet checksum of `data` in host order (RFC 1071); initial: host-order sum to start from."""
     cdef uint64_t sum = csum_add(0, data, <uint32_t>len(data))
     sum += htobe16(csum_fold(<uint64_t>initial))
     return htobe16(<uint16_t>~csum_fold(sum))

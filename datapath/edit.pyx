@@ -1,9 +1,9 @@
 """Header rewrites driven by one table; see edit.pxd for the contract.
 
-EDITS says, per slot and header, where the bytes lie and which checksums cover them. A rewrite finds the headers that the frame has,
-takes the slot's row for one of them, sums the 16-bit words around the bytes before and after, and lets the difference flow into the
-checksums (RFC 1624). Headers are found through the layer offsets and the EtherType, which stands directly in front of layer 3 in
-every encapsulation we parse.
+EDITS says, per slot and header, where the bytes lie and which checksums cover them. A rewrite finds the headers that
+the frame has, takes the slot's row for one of them, sums the 16-bit words around the bytes before and after, and lets
+the difference flow into the checksums (RFC 1624). Headers are found through the layer offsets and the EtherType,
+which stands directly in front of layer 3 in every encapsulation we parse.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -14,11 +14,13 @@ from datapath.csum cimport crc32c, csum_add, csum_update, csum_update_partial
 from datapath.drops cimport DROP_ACTION_BAD_PACKET
 from datapath.flow_key cimport N_SLOTS, PacketKey
 from datapath.packet cimport (
-    OFFLOAD_CSUM_PARTIAL, OFS_ABSENT, PacketPool, packet_alloc, packet_pull, packet_push, packet_release, pool_destroy, pool_init,
+    OFFLOAD_CSUM_PARTIAL, OFS_ABSENT, PacketPool, packet_alloc, packet_pull, packet_push, packet_release, pool_destroy,
+    pool_init,
 )
 from datapath.parse cimport (
-    ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_RARP, ETH_SVLAN, ETH_VLAN, FRAG_LATER, IP_ICMP, IP_ICMPV6, IP_SCTP, IP_TCP, IP_UDP, IPV6_BYTES,
-    Ip6Chain, ND_ADVERT, ND_OPT_SLL, ND_OPT_TLL, ND_SOLICIT, VLAN_BYTES, VLAN_PRESENT, parse, parse_ip6_chain,
+    ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_RARP, ETH_SVLAN, ETH_VLAN, FRAG_LATER, IP_ICMP, IP_ICMPV6, IP_SCTP, IP_TCP, IP_UDP,
+    IPV6_BYTES, Ip6Chain, ND_ADVERT, ND_OPT_SLL, ND_OPT_TLL, ND_SOLICIT, VLAN_BYTES, VLAN_PRESENT, parse,
+    parse_ip6_chain,
 )
 
 from datapath.slots import places
@@ -132,7 +134,7 @@ def fill_rows() -> None:
 fill_rows()
 
 
-# -- which headers, and where ---------------------------------------------------------------------------------------------
+# -- which headers, and where ------------------------------------------------------------------------------------------
 
 cdef inline uint32_t l4_header(const Packet *pkt, uint8_t proto, bint six) noexcept nogil:
     if pkt.l4_ofs == OFS_ABSENT:
@@ -236,7 +238,7 @@ cdef uint8_t *base_of(const Packet *pkt, uint8_t base) noexcept nogil:
     return nd_option(pkt, ND_OPT_SLL if base == AT_SLL else ND_OPT_TLL)
 
 
-# -- writing and summing ----------------------------------------------------------------------------------------------------
+# -- writing and summing -----------------------------------------------------------------------------------------------
 
 # Where the checksum of the frame's layer 4 header is, from its start.
 cdef inline uint32_t l4_csum_offset(uint32_t headers) noexcept nogil:
@@ -260,7 +262,8 @@ cdef void update_l4(Packet *pkt, uint32_t headers, uint32_t twist, uint64_t old,
     store_u16(at, csum if csum != 0 or not headers & HAS_UDP else <uint16_t>0xffff)
 
 
-# SCTP's CRC32c is linear: what two versions of the segment differ by is what their CRCs differ by, wherever the checksum field stands.
+# SCTP's CRC32c is linear: what two versions of the segment differ by is what their CRCs differ by, wherever the
+# checksum field stands.
 cdef uint32_t sctp_crc(const Packet *pkt) noexcept nogil:
     return crc32c(0, pkt.data + pkt.l4_ofs, l3_end(pkt) - pkt.l4_ofs)
 
@@ -284,7 +287,9 @@ cdef void write_bytes(uint8_t *at, const EditRow *row, const uint8_t *value, con
         at[i] = (at[i] & ~write) | (value[i] & write)
 
 
-cdef void write_summed(Packet *pkt, uint32_t headers, const EditRow *row, uint8_t *at, const uint8_t *value, const uint8_t *mask) noexcept nogil:
+cdef void write_summed(
+    Packet *pkt, uint32_t headers, const EditRow *row, uint8_t *at, const uint8_t *value, const uint8_t *mask,
+) noexcept nogil:
     cdef uint8_t *l3 = pkt.data + pkt.l3_ofs
     cdef uint8_t *origin = l3 if row.base == AT_L3 else pkt.data + pkt.l4_ofs
     cdef uint32_t odd = (at - origin) & 1
@@ -301,7 +306,9 @@ cdef void write_summed(Packet *pkt, uint32_t headers, const EditRow *row, uint8_
         update_l4(pkt, headers, row.twist, old, new)
 
 
-cdef void write_sctp(Packet *pkt, const EditRow *row, uint8_t *at, const uint8_t *value, const uint8_t *mask) noexcept nogil:
+cdef void write_sctp(
+    Packet *pkt, const EditRow *row, uint8_t *at, const uint8_t *value, const uint8_t *mask,
+) noexcept nogil:
     cdef uint8_t *csum = pkt.data + pkt.l4_ofs + SCTP_CSUM
     cdef uint32_t old
     if pkt.offload & OFFLOAD_CSUM_PARTIAL and pkt.csum_start == pkt.l4_ofs:
@@ -344,7 +351,7 @@ cdef bint lies_in_l4(uint8_t slot) noexcept nogil:
     return False
 
 
-# -- VLAN tags --------------------------------------------------------------------------------------------------------------
+# -- VLAN tags ---------------------------------------------------------------------------------------------------------
 
 cdef int edit_push_vlan(Packet *pkt, uint16_t tpid, uint16_t tci) noexcept nogil:
     cdef uint8_t *data = packet_push(pkt, VLAN_BYTES)
@@ -364,7 +371,7 @@ cdef int edit_pop_vlan(Packet *pkt) noexcept nogil:
     return 0
 
 
-# -- for tests and embedding ------------------------------------------------------------------------------------------------
+# -- for tests and embedding -------------------------------------------------------------------------------------------
 
 cdef int apply_one(Packet *pkt, tuple edit):
     cdef uint8_t[FIELD_MAX] value
@@ -386,10 +393,10 @@ cdef int apply_one(Packet *pkt, tuple edit):
 def apply_edits(bytes frame, list edits, csum_start=None, uint16_t csum_offset=0) -> tuple:
     """Run edits over one frame as the forwarder does; for tests, trace and embedding.
 
-    frame: bytes from the Ethernet header on; edits: ("push_vlan", TPID, TCI), ("pop_vlan",) or (slot name, value bytes, mask bytes = all),
-    values in network byte order; csum_start, csum_offset: bytes, make the checksum there a partial one. Returns (drop reason number or
-    0, the frame, l3_ofs, l4_ofs, csum_start); edits stop at the first reason. Raises KeyError for an unknown slot and ValueError for a
-    frame that cannot be parsed.
+    frame: bytes from the Ethernet header on; edits: ("push_vlan", TPID, TCI), ("pop_vlan",) or (slot name, value
+    bytes, mask bytes = all), values in network byte order; csum_start, csum_offset: bytes, make the checksum there a
+    partial one. Returns (drop reason number or 0, the frame, l3_ofs, l4_ofs, csum_start); edits stop at the first
+    reason. Raises KeyError for an unknown slot and ValueError for a frame that cannot be parsed.
     """
     cdef PacketPool pool
     cdef PacketKey key

@@ -1,14 +1,14 @@
 """Packet buffers, pools and virtio-net headers: what a frame lives in from rx to its last tx.
 
-Place: before parse (ports fill buffers) and after execute (ports empty them). Thread rule: a pool and its packets belong to one
-forwarder; nothing here locks. A Packet and its bytes are one allocation, so that taking one off a free list touches the struct
-and the first bytes of the frame on neighbouring cache lines.
+Place: before parse (ports fill buffers) and after execute (ports empty them). Thread rule: a pool and its packets
+belong to one forwarder; nothing here locks. A Packet and its bytes are one allocation, so that taking one off a free
+list touches the struct and the first bytes of the frame on neighbouring cache lines.
 """
 
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from datapath.bytes cimport load_u16, store_le32, store_u16, store_u32
+from datapath.bytes cimport store_le32, store_u16, store_u32
 from datapath.csum cimport crc32c, csum_add, csum_fold
 from datapath.drops cimport DROP_ACTION_BAD_PACKET, DROP_RX_BAD_VNET_HEADER
 
@@ -44,7 +44,7 @@ cdef packed struct VnetHeader: # host order, as Linux passes it on AF_PACKET and
     uint16_t csum_offset       # where it is stored, from csum_start
 
 
-# -- pools ------------------------------------------------------------------------------------------------------------------
+# -- pools -------------------------------------------------------------------------------------------------------------
 
 cdef int pool_init(PacketPool *pool, uint32_t small_limit, uint32_t large_limit) noexcept nogil:
     memset(pool, 0, sizeof(PacketPool))
@@ -117,7 +117,7 @@ cdef inline Packet *take_large(PacketPool *pool) noexcept nogil:
     return pkt
 
 
-# -- packets ----------------------------------------------------------------------------------------------------------------
+# -- packets -----------------------------------------------------------------------------------------------------------
 
 cdef Packet *packet_alloc(PacketPool *pool, uint32_t length) noexcept nogil:
     cdef Packet *pkt
@@ -235,7 +235,7 @@ cdef uint8_t *packet_pull(Packet *pkt, uint32_t n_bytes) noexcept nogil:
     return pkt.data
 
 
-# -- virtio-net headers ---------------------------------------------------------------------------------------------------
+# -- virtio-net headers ------------------------------------------------------------------------------------------------
 
 cdef uint32_t gso_offload(uint8_t gso_type) noexcept nogil:
     # 0 = a type we do not know (or UFO, which Linux no longer offers).
@@ -277,7 +277,8 @@ cdef int packet_from_vnet(Packet *pkt, const uint8_t *vnet) noexcept nogil:
 
 cdef uint16_t headers_length(const Packet *pkt) noexcept nogil:
     # Linux refuses a header length beyond the frame, so a hint that cannot be right is replaced by the least that is.
-    cdef uint32_t least = pkt.csum_start + (<uint32_t>TCP_BYTES if pkt.csum_offset == TCP_CSUM_OFFSET else <uint32_t>UDP_BYTES)
+    cdef uint32_t transport = TCP_BYTES if pkt.csum_offset == TCP_CSUM_OFFSET else UDP_BYTES
+    cdef uint32_t least = pkt.csum_start + transport
     if pkt.gso_hdr_length >= least and pkt.gso_hdr_length <= pkt.length:
         return pkt.gso_hdr_length
     return <uint16_t>min(least, pkt.length, <uint32_t>0xffff)
@@ -322,53 +323,9 @@ cdef int packet_complete_csum(Packet *pkt) noexcept nogil:
         crc = crc32c(0, start, n_bytes)
         store_le32(start + SCTP_CSUM_OFFSET, crc)
     else:
-        # The field already holds the pseudo-header sum, so it takes part. 0 would mean "no checksum" in UDP and is the same number in
-        # the others.
+        # The field already holds the pseudo-header sum, so it takes part. 0 would mean "no checksum" in UDP and is
+        # the same number in the others.
         csum = <uint16_t>~csum_fold(csum_add(0, start, n_bytes))
         store_u16(start + pkt.csum_offset, csum if csum != 0 else <uint16_t>0xffff)
     pkt.offload = (pkt.offload & ~<uint32_t>OFFLOAD_CSUM_PARTIAL) | OFFLOAD_CSUM_VALID
     return 0
-
-
-# -- for tests and embedding ------------------------------------------------------------------------------------------------
-
-def make_partial(bytes frame, uint32_t csum_start, uint32_t csum_offset) -> bytes:
-    """Return `frame` (right checksum, IPv4 or IPv6) as a sender with checksum offload leaves it: the pseudo-header sum in the field.
-
-    csum_start: bytes from the Ethernet header to the layer 4 header; csum_offset: bytes from there to the checksum. Raises ValueError
-    when the field is outside the frame.
-    """
-    cdef const uint8_t *data = frame
-    cdef uint32_t at = csum_start + csum_offset
-    if at + 2 > <uint32_t>len(frame):
-        raise ValueError("the checksum lies outside the frame")
-    # ~checksum = pseudo-header + segment without checksum, so the pseudo-header is what the segment does not account for.
-    cdef uint64_t segment = csum_add(0, data + csum_start, csum_offset)
-    segment = csum_add(segment, data + at + 2, <uint32_t>len(frame) - at - 2)
-    cdef uint16_t pseudo = csum_fold(<uint64_t><uint16_t>~load_u16(data + at) + <uint16_t>~csum_fold(segment))
-    return frame[:at] + (<const uint8_t *>&pseudo)[:2] + frame[at + 2:]
-
-
-def complete_checksum(bytes frame, uint16_t csum_start, uint16_t csum_offset) -> bytes:
-    """Return `frame` with its partial checksum completed as for an output without offload; raises ValueError when it cannot be.
-
-    csum_start: bytes from the Ethernet header; csum_offset: bytes from there to the checksum.
-    """
-    cdef PacketPool pool
-    cdef Packet *pkt
-    cdef int reason
-    pool_init(&pool, 1, 1)
-    pkt = packet_alloc(&pool, <uint32_t>len(frame))
-    if pkt == NULL:
-        raise ValueError(f"no buffer for a frame of {len(frame)} bytes")
-    memcpy(pkt.data, <const uint8_t *>frame, len(frame))
-    pkt.offload = OFFLOAD_CSUM_PARTIAL
-    pkt.csum_start = csum_start
-    pkt.csum_offset = csum_offset
-    reason = packet_complete_csum(pkt)
-    completed = pkt.data[: pkt.length]
-    packet_release(pkt)
-    pool_destroy(&pool)
-    if reason:
-        raise ValueError("the checksum lies outside the frame")
-    return completed

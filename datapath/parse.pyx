@@ -1,14 +1,15 @@
 """Bytes to flow key; see parse.pxd for the contract.
 
-The key is cleared by plain stores and then filled, because the common frame (IPv4, TCP or UDP) sets only a fifth of it. Neighbours on
-the wire that are neighbours in the key (MAC addresses, ports) are copied together.
+The key is cleared by plain stores and then filled, because the common frame (IPv4, TCP or UDP) sets only a fifth of
+it. Neighbours on the wire that are neighbours in the key (MAC addresses, ports) are copied together.
 """
 
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from datapath.bytes cimport (
-    cursor_left, cursor_limit, cursor_take, htobe16, htobe32, load_be16, load_u16, load_u32, load_u64, store_u32, store_u64,
+    cursor_left, cursor_limit, cursor_take, htobe16, htobe32, load_be16, load_u16, load_u32, load_u64, store_u32,
+    store_u64,
 )
 from datapath.drops cimport DROP_RX_TOO_SHORT
 from datapath.flow_key cimport KEY_PACKET_WORDS
@@ -28,7 +29,7 @@ cdef enum:
     TCP_FLAGS_MASK = 0x0fff
 
 
-# -- layer 2 ----------------------------------------------------------------------------------------------------------------
+# -- layer 2 -----------------------------------------------------------------------------------------------------------
 
 cdef inline bint is_vlan(uint16_t eth_type) noexcept nogil:
     return eth_type == ETH_VLAN or eth_type == ETH_SVLAN
@@ -122,7 +123,7 @@ cdef void parse_nsh(PacketKey *key, Cursor *cursor) noexcept nogil:
         memcpy(&key.nsh_c1, nsh + 8, 16)
 
 
-# -- layer 4 ----------------------------------------------------------------------------------------------------------------
+# -- layer 4 -----------------------------------------------------------------------------------------------------------
 
 # Shortest header of the protocols that the key knows; 0 for the others.
 cdef inline uint32_t l4_bytes(uint8_t proto) noexcept nogil:
@@ -205,7 +206,7 @@ cdef inline void parse_l4(Packet *pkt, PacketKey *key, Cursor *cursor, uint8_t p
         parse_icmp(key, cursor, proto)
 
 
-# -- layer 3 ----------------------------------------------------------------------------------------------------------------
+# -- layer 3 -----------------------------------------------------------------------------------------------------------
 
 cdef inline void parse_ipv4(Packet *pkt, PacketKey *key, Cursor *cursor) noexcept nogil:
     cdef const uint8_t *ip = cursor.at
@@ -324,7 +325,7 @@ cdef void parse_ipv6(Packet *pkt, PacketKey *key, Cursor *cursor) noexcept nogil
         parse_l4(pkt, key, cursor, chain.proto)
 
 
-# -- the frame --------------------------------------------------------------------------------------------------------------
+# -- the frame ---------------------------------------------------------------------------------------------------------
 
 # Unrolled by hand: a loop or memset() of 256 bytes becomes `rep stos`, which alone costs what the rest of parsing does.
 cdef inline void clear_8_words(uint64_t *word) noexcept nogil:
@@ -381,8 +382,9 @@ cdef int parse(Packet *pkt, PacketKey *key) noexcept nogil:
 def parse_frame(bytes frame, uint32_t in_port=0) -> tuple:
     """Parse one frame as the forwarder does; for tests, trace and embedding.
 
-    frame: bytes from the Ethernet header on; in_port: datapath port number. Returns (drop reason number or 0, key bytes of KEY_PACKET_WORDS words,
-    l3_ofs, l4_ofs, l25_ofs, TCP flags), offsets in bytes or None. Raises MemoryError, and ValueError for a frame too long for any buffer.
+    frame: bytes from the Ethernet header on; in_port: datapath port number. Returns (drop reason number or 0, key
+    bytes of KEY_PACKET_WORDS words, l3_ofs, l4_ofs, l25_ofs, TCP flags), offsets in bytes or None. Raises
+    MemoryError, and ValueError for a frame too long for any buffer.
     """
     cdef PacketPool pool
     cdef PacketKey key

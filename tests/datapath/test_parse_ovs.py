@@ -92,8 +92,8 @@ def network_items(key: Key) -> set[str]:
         return arp | {f"arp_sha={mac(key.arp_sha)}", f"arp_tha={mac(key.arp_tha)}"}
     if key.eth_type in (0x8847, 0x8848):
         lse = key.mpls_lse0
-        return {f"mpls_label={lse >> 12}", f"mpls_tc={lse >> 9 & 7}", f"mpls_bos={lse >> 8 & 1}", f"mpls_ttl={lse & 255}",
-                f"mpls_lse1={key.mpls_lse1}", f"mpls_lse2={key.mpls_lse2}"}  # fmt: skip
+        items = {f"mpls_label={lse >> 12}", f"mpls_tc={lse >> 9 & 7}", f"mpls_bos={lse >> 8 & 1}"}
+        return items | {f"mpls_ttl={lse & 255}", f"mpls_lse1={key.mpls_lse1}", f"mpls_lse2={key.mpls_lse2}"}
     return nsh_items(key) if key.eth_type == 0x894F else set()
 
 
@@ -121,7 +121,8 @@ def ovs_flows(directory: Path, samples: list[bytes]) -> list[str]:
     with PcapWriter(str(path), linktype=1) as writer:
         for frame in samples:
             writer.write(frame)
-    done = subprocess.run(["ovs-ofctl", "parse-pcap", str(path)], capture_output=True, text=True, timeout=60, check=True)
+    command = ["ovs-ofctl", "parse-pcap", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.splitlines()
 
 
