@@ -52,6 +52,15 @@ cdef struct PriorityCount:     # how many rules of a subtable have one priority
     uint32_t priority
     uint32_t n_rules
 
+cdef enum:
+    N_STAGES = 4               # places where a look-up may stop reading: after pipeline, metadata and tunnel, link, network words
+
+cdef struct Stage:             # a counting filter over the hashes of the first words of a subtable's rules
+    uint32_t *counts           # rules by hash of words [0, n_words); zero = no rule begins like this
+    uint32_t size              # of counts, a power of two
+    uint32_t n_used            # nonzero counts
+    uint32_t n_words
+
 cdef struct Subtable:          # a linear hash table (Litwin 1980): each insert splits at most one bucket, so growing never stalls the lock
     MaskShape shape
     Subtable *next             # same bucket of Table.by_mask
@@ -65,6 +74,8 @@ cdef struct Subtable:          # a linear hash table (Litwin 1980): each insert 
     PriorityCount *priorities  # by rising priority
     uint32_t n_priorities
     uint32_t priorities_capacity
+    uint32_t n_stages
+    Stage[N_STAGES] stages     # by rising n_words, all less than shape.n
 
 cdef struct Table:
     Subtable **subtables       # by falling max_priority

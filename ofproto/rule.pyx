@@ -3,9 +3,9 @@
 Place in the packet's path: translation calls table_lookup for table 0 and at each resubmit or goto. Thread rule: see rule.pxd; a rule's counters and
 references are atomic because forwarders credit and release rules without the lock.
 
-Two things make the reported mask narrow. Subtables come by falling highest priority, so a good match ends the search. And a subtable of at most
+Three things make the reported mask narrow. Subtables come by falling highest priority, so a good match ends the search. A subtable of at most
 WALK_RULES rules is compared word by word in the order of the shape (pipeline, tunnel, then link to transport layer), so a rule that fails on its
-Ethernet type does not put its transport ports into the megaflow.
+Ethernet type does not put its transport ports into the megaflow. A larger one has filters between the layers that do the same.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -16,8 +16,8 @@ from datapath.flow_key cimport FlowKey, KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_WO
 from ofproto.atomics cimport add_u64, count_u32, drop_u32, load_ptr, raise_i64, store_ptr, take_u64
 from ofproto.flow_mod cimport Match
 from ofproto.subtable cimport (
-    HASH_K, bucket_link, bucket_of, bucket_unlink, hash_key, mix, priority_add, priority_drop, priority_known, shape_equal, subtable_new,
-    subtable_unref, visible, words_match,
+    HASH_K, bucket_link, bucket_of, bucket_unlink, hash_key, mix, priority_add, priority_drop, priority_known, shape_equal, stages_add,
+    stages_drop, subtable_new, subtable_unref, visible, words_match,
 )
 
 cdef enum:
@@ -283,6 +283,7 @@ cdef int table_insert_shaped(Table *table, Rule *rule, const MaskShape *shape, c
     rule.subtable = subtable
     count_u32(&subtable.refs, 1)
     bucket_link(subtable, rule)
+    stages_add(subtable, rule)
     table.n_rules += 1
     return 0
 
@@ -308,6 +309,7 @@ cdef void collect_one(Table *table, Rule *rule) noexcept nogil:
     cdef Subtable *subtable = rule.subtable
     cdef uint32_t highest
     bucket_unlink(subtable, rule)
+    stages_drop(subtable, rule)
     priority_drop(subtable, rule.priority)
     if subtable.n_rules == 0:
         drop_subtable(table, subtable)
@@ -366,11 +368,23 @@ cdef Rule *lookup_walk(const Subtable *subtable, const uint64_t *key, uint64_t v
 
 
 cdef Rule *lookup_hash(const Subtable *subtable, const uint64_t *key, uint64_t version, uint64_t *mask, Rule *best) noexcept nogil:
-    """The first visible match of the key's bucket if it beats `best`, else `best`; reports the whole shape."""
+    """The first visible match of the key's bucket if it beats `best`, else `best`; reports the words up to the stage that no rule has, or all."""
     cdef const MaskShape *shape = &subtable.shape
-    cdef uint64_t hash = hash_key(shape, key)
-    cdef Rule *rule = bucket_of(subtable, hash)[0]
+    cdef const Stage *stage = &subtable.stages[0]
+    cdef const Stage *end = stage + subtable.n_stages
+    cdef uint64_t hash = 0
+    cdef uint32_t i = 0
+    cdef Rule *rule
+    while i < shape.n:
+        hash = mix(hash, key[shape.index[i]] & shape.mask[i])
+        i += 1
+        if stage < end and stage.n_words == i:
+            if stage.counts[hash & (stage.size - 1)] == 0:
+                mark_read(shape, i, mask)
+                return best
+            stage += 1
     mark_read(shape, shape.n, mask)
+    rule = bucket_of(subtable, hash)[0]
     while rule != NULL and (best == NULL or rule.priority > best.priority):
         if rule.hash == hash and visible(rule, version) and words_match(rule, shape, key):
             return rule

@@ -53,6 +53,8 @@ cdef inline Rule **bucket_of(const Subtable *subtable, uint64_t hash) noexcept n
 
 cdef Subtable *subtable_new(const MaskShape *shape) noexcept nogil             # refs 1; NULL without memory
 cdef void subtable_unref(Subtable *subtable) noexcept nogil                    # NULL is allowed
+cdef void stages_add(Subtable *subtable, const Rule *rule) noexcept nogil      # after the rule was linked
+cdef void stages_drop(Subtable *subtable, const Rule *rule) noexcept nogil     # it was added
 cdef void bucket_link(Subtable *subtable, Rule *rule) noexcept nogil           # by rule.hash, before rules of its own and lower priorities
 cdef void bucket_unlink(Subtable *subtable, Rule *rule) noexcept nogil         # it is in there
 cdef bint priority_known(const Subtable *subtable, uint32_t priority) noexcept nogil

@@ -1,4 +1,5 @@
 """The linear hash table (Litwin 1980) under a subtable: an insert splits one bucket and a removal merges one, so no edit ever rehashes a table.
+Stage filters (the idea is Open vSwitch's staged look-up) tell a look-up early that no rule begins like the key, so that it reads no further.
 
 Measured by bench/classifier.py --table: 0.6 us an insert at 10,000 rules, 1.1 us at 1,000,000 (Python's share included), the rest being cache misses.
 """
@@ -7,11 +8,15 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
 
+from datapath.flow_key cimport KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_STAGE0_WORDS, KEY_STAGE1_WORDS, KEY_STAGE2_WORDS
 from ofproto.atomics cimport drop_u32
-from ofproto.rule cimport MaskShape, PriorityCount, Rule, Subtable
+from ofproto.rule cimport MaskShape, PriorityCount, Rule, Stage, Subtable
 
 cdef enum:
     MIN_BUCKETS = 4            # a power of two
+    MIN_STAGE = 64             # counts of a stage filter; a power of two
+    MAX_STAGE = 16384          # beyond it a filter lets more and more pass, which only widens masks
+    GROW_RULES = 32768         # no filter is built anew from more rules: that would hold the lock for milliseconds
 
 
 cdef Subtable *subtable_new(const MaskShape *shape) noexcept nogil:
@@ -23,13 +28,17 @@ cdef Subtable *subtable_new(const MaskShape *shape) noexcept nogil:
         free(subtable)
         return NULL
     memcpy(&subtable.shape, shape, sizeof(MaskShape))
+    stages_init(subtable)
     subtable.n_buckets = subtable.capacity = MIN_BUCKETS
     subtable.refs = 1
     return subtable
 
 
 cdef void subtable_unref(Subtable *subtable) noexcept nogil:
+    cdef uint32_t i
     if subtable != NULL and drop_u32(&subtable.refs) == 0:
+        for i in range(subtable.n_stages):
+            free(subtable.stages[i].counts)
         free(subtable.buckets)
         free(subtable.priorities)
         free(subtable)
@@ -115,6 +124,86 @@ cdef void bucket_unlink(Subtable *subtable, Rule *rule) noexcept nogil:
     subtable.n_rules -= 1
     if subtable.n_buckets + subtable.split > MIN_BUCKETS and 4 * subtable.n_rules < subtable.n_buckets + subtable.split:
         bucket_merge(subtable)
+
+
+# --- stages of a subtable ---------------------------------------------------------------------------------------------------------------------------
+
+cdef inline int stage_of(uint32_t word) noexcept nogil:
+    if word >= KEY_PACKET_WORDS:
+        return 0
+    if word < KEY_STAGE0_WORDS or word >= KEY_BASE_WORDS:
+        return 1
+    if word < KEY_STAGE1_WORDS:
+        return 2
+    return 3 if word < KEY_STAGE2_WORDS else 4
+
+
+cdef void stages_init(Subtable *subtable) noexcept nogil:
+    """One filter at each change of stage within the shape; without memory there are fewer."""
+    cdef const MaskShape *shape = &subtable.shape
+    cdef Stage *stage
+    cdef uint32_t i
+    for i in range(1, shape.n):
+        if stage_of(shape.index[i - 1]) == stage_of(shape.index[i]):
+            continue
+        stage = &subtable.stages[subtable.n_stages]
+        stage.counts = <uint32_t *>calloc(MIN_STAGE, sizeof(uint32_t))
+        if stage.counts == NULL:
+            return
+        stage.size = MIN_STAGE
+        stage.n_words = i
+        subtable.n_stages += 1
+
+
+cdef inline uint32_t *stage_count(const Stage *stage, const Rule *rule) noexcept nogil:
+    cdef uint64_t hash = 0
+    cdef uint32_t i
+    for i in range(stage.n_words):
+        hash = mix(hash, rule.words[i])
+    return &stage.counts[hash & (stage.size - 1)]
+
+
+cdef void stage_raise(Stage *stage, const Rule *rule) noexcept nogil:
+    cdef uint32_t *count = stage_count(stage, rule)
+    stage.n_used += count[0] == 0
+    count[0] += 1
+
+
+cdef void stage_grow(const Subtable *subtable, Stage *stage) noexcept nogil:
+    """Make a filter four times as large and count all rules again."""
+    cdef void *grown = calloc(4 * stage.size, sizeof(uint32_t))
+    cdef Rule *rule
+    cdef uint32_t b
+    if grown == NULL:
+        return
+    free(stage.counts)
+    stage.counts = <uint32_t *>grown
+    stage.size *= 4
+    stage.n_used = 0
+    for b in range(subtable.n_buckets + subtable.split):
+        rule = subtable.buckets[b]
+        while rule != NULL:
+            stage_raise(stage, rule)
+            rule = rule.next
+
+
+cdef void stages_add(Subtable *subtable, const Rule *rule) noexcept nogil:
+    cdef Stage *stage
+    cdef uint32_t i
+    for i in range(subtable.n_stages):
+        stage = &subtable.stages[i]
+        stage_raise(stage, rule)
+        if 4 * stage.n_used > stage.size and stage.size < MAX_STAGE and subtable.n_rules < GROW_RULES:
+            stage_grow(subtable, stage)
+
+
+cdef void stages_drop(Subtable *subtable, const Rule *rule) noexcept nogil:
+    cdef uint32_t *count
+    cdef uint32_t i
+    for i in range(subtable.n_stages):
+        count = stage_count(&subtable.stages[i], rule)
+        count[0] -= 1
+        subtable.stages[i].n_used -= count[0] == 0
 
 
 # --- priorities of a subtable -----------------------------------------------------------------------------------------------------------------------

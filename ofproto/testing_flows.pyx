@@ -1,13 +1,13 @@
 """Test shells: what forwarders do to the flow tables of a bridge, and a look behind them."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from datapath.flow_key cimport FlowKey
 from ofproto.flow_mod cimport Match
 from ofproto.flow_table cimport FlowTables, load_match
-from ofproto.rule cimport Rule, Table, VERSION_FOREVER, rule_credit, table_find_exact, table_lookup
-from ofproto.switch cimport switch_version
+from ofproto.rule cimport Rule, Table, VERSION_FOREVER, rule_credit, rule_ref, rule_unref, table_find_exact, table_lookup
+from ofproto.switch cimport Bridge, switch_read_lock, switch_unlock, switch_version
 
 
 cdef Table *table_of(FlowTables tables, int table_id) except? NULL:
@@ -46,3 +46,27 @@ def heap_size(FlowTables tables) -> int:
 def version_of(FlowTables tables) -> int:
     """Return the published version of the switch's tables."""
     return switch_version(tables.bridge.live().sw)
+
+
+def forward(FlowTables tables, int table_id, bytes key, rounds: int) -> tuple[int, int]:
+    """Look a packet up and credit its rule `rounds` times as a forwarder does, without the GIL; return (packets that matched, packets that did not)."""
+    cdef FlowKey flow
+    cdef Bridge *bridge = tables.bridge.live()
+    cdef Table *table = table_of(tables, table_id)
+    cdef Rule *rule
+    cdef uint64_t version = 0
+    cdef int64_t i, n = rounds, missed = 0
+    memcpy(&flow, <const uint8_t *>key, sizeof(FlowKey))
+    with nogil:
+        for i in range(n):
+            switch_read_lock(bridge.sw)
+            version = switch_version(bridge.sw)
+            rule = table_lookup(table, &flow, version, NULL)
+            if rule != NULL:
+                rule_ref(rule)
+            switch_unlock(bridge.sw)
+            missed += rule == NULL
+            if rule != NULL:
+                rule_credit(rule, 1, 60, i)
+                rule_unref(rule)
+    return n - missed, missed

@@ -35,7 +35,15 @@ def keys_of(one_byte: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
 VALUES, MASKS = keys_of(BYTE), keys_of(MASK_BYTE)
 PRIORITIES = st.integers(0, 4)
 KINDS = st.sampled_from(["insert", "insert", "insert", "remove", "collect"])
-EDITS = st.lists(st.tuples(KINDS, VALUES, MASKS, PRIORITIES, st.integers(0, 2**16)), max_size=50)
+
+
+def edits_with(masks: st.SearchStrategy[int], size: int) -> st.SearchStrategy[list[tuple]]:
+    return st.lists(st.tuples(KINDS, VALUES, masks, PRIORITIES, st.integers(0, 2**16)), max_size=size)
+
+
+# Many masks with few rules each, or few masks with many.
+FEW_MASKS = st.lists(MASKS, min_size=1, max_size=3).flatmap(lambda pool: edits_with(st.sampled_from(pool), 90))
+EDITS = st.one_of(edits_with(MASKS, 50), FEW_MASKS)
 QUESTION = st.tuples(VALUES, MASKS, PRIORITIES)
 
 
@@ -117,6 +125,22 @@ def test_a_rule_that_fails_on_an_early_word_does_not_report_the_later_ones():
     table.insert(1, image(8 << 8 * ethertype | 80 << 8 * port), mask, 1, 1)
     assert table.lookup(image(6 << 8 * ethertype), 1) == (None, image(0xFFFF << 8 * ethertype))
     assert table.lookup(image(8 << 8 * ethertype), 1) == (None, mask)
+
+
+def test_a_large_table_of_transport_rules_does_not_make_other_packets_read_their_ports():
+    table = TestTable()
+    ethertype, address, port = 8 * 124, 8 * 188, 8 * 248
+    mask = 0xFFFF << ethertype | 0xFFFFFFFF << address | 0xFFFF << port
+    for i in range(1, 500):
+        table.insert(i, image(8 << ethertype | i << address | i << port), image(mask), 1, 1)
+    assert table.lookup(image(6 << ethertype | 5 << address | 5 << port), 1) == (None, image(0xFFFF << ethertype))
+    found, read = table.lookup(image(8 << ethertype | 600 << address | 5 << port), 1)
+    assert (found, read) == (None, image(mask & ~(0xFFFF << port)))
+    assert table.lookup(image(8 << ethertype | 5 << address | 5 << port), 1) == (5, image(mask))
+    for i in range(1, 490):
+        table.remove(i, 2)
+    table.collect(2)
+    assert table.lookup(image(8 << ethertype | 5 << address | 5 << port), 2)[1] == image(mask & ~(0xFFFF << port))
 
 
 def test_a_collected_table_reports_no_bits_of_rules_that_are_gone():

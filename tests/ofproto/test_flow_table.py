@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ofproto.flow_table import FlowTables
 from ofproto.switch import SwitchHandle
-from ofproto.testing_flows import credit_flow, heap_size, lookup_flow, version_of
+from ofproto.testing_flows import credit_flow, forward, heap_size, lookup_flow, version_of
 
 from ofproto.errors import OpenFlowError
 from tests.ofproto import flow_messages as wire
@@ -317,3 +318,17 @@ def test_a_deleted_bridge_is_a_configuration_error(clock):
     switch.del_bridge("br0")
     with pytest.raises(Exception, match="br0"):
         tables.flow_mod(wire.delete_all())
+
+
+def test_no_packet_misses_and_no_credit_is_lost_while_its_flow_is_modified_and_collected(tables):
+    apply(tables, Mod(ADD, match=X, outputs=(1,)))
+    edits = [wire.flow_mod(Mod(MODIFY, match=X, outputs=(i % 3 + 1,))) for i in range(50)]
+    edits += [wire.flow_mod(Mod(ADD, match=(i, FULL, 0, 0), priority=1)) for i in range(2, 40)]
+    edits += [wire.flow_mod(Mod(DELETE_STRICT, match=(i, FULL, 0, 0), priority=1)) for i in range(2, 40)]
+    with ThreadPoolExecutor(2) as pool:
+        forwarders = [pool.submit(forward, tables, 0, wire.image(1, 0), 300_000) for _ in range(2)]
+        while not all(f.done() for f in forwarders):
+            assert tables.apply_many(edits) == ([], [])
+            tables.collect(version_of(tables) - 2)
+    assert [f.result() for f in forwarders] == [(300_000, 0)] * 2
+    assert dump(tables)[0][7] == 600_000
