@@ -310,12 +310,15 @@ cdef class FlowTables:
         Raises OpenFlowError when memory is short.
         """
         cdef Match match
-        cdef uint32_t error
+        cdef uint32_t error, rank = priority, length = <uint32_t>len(ofacts)
+        cdef uint8_t table = table_id
+        cdef const uint8_t *acts = <const uint8_t *>PyBytes_AS_STRING(ofacts)
         if not (priority > PRIORITY_MAX or table_id == TABLE_HIDDEN) or not 0 <= table_id < N_TABLES:
             raise InternalError(f"a hidden rule has a priority above {PRIORITY_MAX} or table {TABLE_HIDDEN}, not {priority} in {table_id}")
         load_match(match_value, match_mask, &match)
         self.prepare()
-        error = edit_add_hidden(self.ed, table_id, priority, &match, <const uint8_t *>PyBytes_AS_STRING(ofacts), <uint32_t>len(ofacts))
+        with nogil:
+            error = edit_add_hidden(self.ed, table, rank, &match, acts, length)
         if error:
             raise error_of(error)
 

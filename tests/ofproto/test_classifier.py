@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import statistics
+import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -208,3 +210,18 @@ def test_thousands_of_rules_grow_and_shrink_a_subtable_without_losing_one():
     assert table.lookup(image(spread(values[0])), 2)[0] is None
     assert [table.lookup(image(spread(v)), 2)[0] for v in values[4990:]] == list(range(4990, 5000))
     assert table.shape[:2] == (10, 1)
+
+
+def seconds_for_inserts(table: TestTable, first: int, mask: bytes) -> float:
+    work = [(i, image(spread(i)), mask, i % 50, 1) for i in range(first, first + 1000)]
+    begin = time.perf_counter()
+    for rule in work:
+        table.insert(*rule)
+    return time.perf_counter() - begin
+
+
+def test_inserts_cost_the_same_in_a_large_table_as_in_a_small_one():
+    table, mask = TestTable(), image(spread(0xFFFFFFFF))
+    costs = [seconds_for_inserts(table, first, mask) for first in range(0, 100_000, 1000)]
+    # Far above what caches explain (2), far below what a scan or a rehash would take (50).
+    assert statistics.median(costs[-20:]) < 8 * statistics.median(costs[:20])
