@@ -213,8 +213,11 @@ class Engine:
             self._undo(batch, error)
             return
         for txn, outcome in batch.done:
-            txn.served.publish(outcome.delta)
-            txn.finish(outcome.results)
+            try:
+                txn.served.publish(outcome.delta)
+                txn.finish(outcome.results)
+            except Exception:  # our bug costs one client its news, not everybody the queue
+                log.exception("telling about a transaction failed")
         for file in batch.records:
             if file.should_compact():
                 await self._compact(file)

@@ -293,7 +293,7 @@ class Idl:
         self._news.set()
 
     async def wait_change(self) -> None:
-        """Return when contents, lock or connection have changed since this last returned."""
+        """Return when contents, lock or connection have changed since this last returned; for one consumer."""
         await self._news.wait()
         self._news.clear()
 

@@ -208,14 +208,14 @@ def _wait(ctx: Context, op: dict[str, Any], table: Table) -> dict[str, Any]:
     if op["until"] not in ("==", "!="):
         raise syntax_error(op["until"], '"until" must be "==" or "!="')
     where = condition.parse(table.schema, op["where"], ctx.symbols)
-    names = [c.name for c in parse_columns(table.schema, op.get("columns"))]
+    columns = parse_columns(table.schema, op.get("columns"))
     expected = set()
     for value in op["rows"]:
         if not isinstance(value, dict):
             raise syntax_error(value, "row must be JSON object")
-        row = {**_default_row(table.schema), **_parse_row(table.schema, value, ctx.symbols)}
-        expected.add(tuple(row[name] for name in names))
-    found = {tuple(row[name] for name in names) for row in query(table, where)}
+        row = _parse_row(table.schema, value, ctx.symbols)
+        expected.add(tuple(row.get(c.name, c.default) for c in columns))
+    found = {tuple(row[c.name] for c in columns) for row in query(table, where)}
     if (found == expected) == (op["until"] == "=="):
         return {}
     if timeout_ms == 0:
@@ -223,10 +223,6 @@ def _wait(ctx: Context, op: dict[str, Any], table: Table) -> dict[str, Any]:
     if ctx.elapsed_ms >= timeout_ms:
         raise OvsdbError(TIMED_OUT, f'"wait" timed out after {ctx.elapsed_ms} ms')
     raise WaitLonger(timeout_ms)
-
-
-def _default_row(schema: TableSchema) -> RowData:
-    return {column.name: column.default for column in schema.columns.values()}
 
 
 def _commit(_ctx: Context, _op: dict[str, Any], _table: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ log = vlog.get("ovsdb_server")
 DEFAULT_PORT = 6640
 PROBE_S = 5.0  # of TCP and TLS clients; unix sockets tell by themselves when the peer has gone
 HIGH_WATER_BYTES = 1 << 20  # above this much unsent output a client's monitors gather instead of sending
-MAX_OUTSTANDING = 128  # transactions of one client in the queue; the next request is not read before one is done
+MAX_OUTSTANDING = 128  # requests of one client in the queue; the next is not read before one is done
 
 
 class Client:
@@ -40,6 +40,7 @@ class Client:
         self.transactions: dict[str, Transaction] = {}
         self.change_aware = False
         self._gathering = False  # output is backed up, a task will flush
+        self._queued = 0  # requests other than transactions that are in the engine's queue
         self._room = asyncio.Event()
 
     # --- session -------------------------------------------------------------------------------------------------
@@ -51,10 +52,16 @@ class Client:
         if method is None:
             raise jsonrpc.RpcError("unknown method")
         if method.queued:
-            self.server.engine.submit(lambda: self._answer(method, message))
+            self._queued += 1
+            self.server.engine.submit(lambda: self._answer_queued(method, message))
         else:
             self._answer(method, message)
-        return self._wait_for_room() if len(self.transactions) >= MAX_OUTSTANDING else None
+        return None if self._has_room() else self._wait_for_room()
+
+    def _answer_queued(self, method: Method, message: jsonrpc.Message) -> None:
+        self._queued -= 1
+        self._room.set()
+        self._answer(method, message)
 
     def _answer(self, method: Method, message: jsonrpc.Message) -> None:
         if self.session.closed:
@@ -72,8 +79,11 @@ class Client:
             if result is not None:
                 self.session.reply(message.id, result)
 
+    def _has_room(self) -> bool:
+        return len(self.transactions) + self._queued < MAX_OUTSTANDING
+
     async def _wait_for_room(self) -> None:
-        while len(self.transactions) >= MAX_OUTSTANDING and not self.session.closed:
+        while not self._has_room() and not self.session.closed:
             self._room.clear()
             await self._room.wait()
 
@@ -307,14 +317,18 @@ class Server:
     def _add(self, db: Database) -> None:
         self._server_db.publish(server_db.add_row(self._server_db.db, db))
 
-    async def listen(self, target: str) -> stream.Listener:
-        """Accept clients on ``punix:PATH``, ``ptcp:[PORT][:HOST]`` or ``pssl:...``; raises ConfigError."""
+    async def listen(self, target: str, probe_s: float | None = None) -> stream.Listener:
+        """Accept clients on ``punix:PATH``, ``ptcp:[PORT][:HOST]`` or ``pssl:...``; raises ConfigError.
+
+        ``probe_s``: seconds of silence before a client is probed, 0 never; default 5 except on unix sockets.
+        """
         if target in self.listeners:
             return self.listeners[target]
-        probe_s = 0.0 if target.startswith("punix:") else PROBE_S
+        default_s = 0.0 if target.startswith("punix:") else PROBE_S
+        interval_s = default_s if probe_s is None else probe_s
 
         def accept(end: stream.Stream) -> None:
-            self.serve(end, probe_s)
+            self.serve(end, interval_s)
 
         listener = await stream.listen(target, DEFAULT_PORT, accept)
         self.listeners[target] = listener
@@ -353,6 +367,24 @@ class Server:
         """Forget a client whose session has ended."""
         self.clients.discard(client)
         send_notices(self.locks.drop(client))
+
+    async def compact(self, name: str) -> None:
+        """Compact the log of the database ``name`` now (DB.39); raises ConfigError if there is none, OSError."""
+        served = self.databases.get(name)
+        if served is None or served.file is None:
+            raise ConfigError(f"no database file for {name}")
+        file = served.file
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def work() -> None:  # in the queue's turn, so that nothing changes meanwhile
+            try:
+                file.compact()
+                done.set_result(None)
+            except OSError as error:
+                done.set_exception(error)
+
+        self.engine.submit(work)
+        await done
 
     async def close(self) -> None:
         """Stop listening, finish what is queued, disconnect everybody, close the files."""

@@ -373,6 +373,29 @@ def test_nonsense_requests_are_answered_and_nobody_is_hurt(victim, method, param
     wire.close()
 
 
+def test_silent_tcp_clients_are_probed_and_dropped(ours):  # DB.27
+    listener = ours.do(ours.server.listen("ptcp:0:127.0.0.1", probe_s=0.05))
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as mute:
+        received = b""
+        while chunk := mute.recv(1000):
+            received += chunk
+    assert json.loads(received)["method"] == "echo"
+
+
+def test_compaction_on_request_leaves_contents(ours, wire):  # DB.39
+    for n in range(20):
+        wire.transact(DB, insert(dscp=n), {"op": "delete", "table": "Queue", "where": [["dscp", "==", n - 1]]})
+    before = ours.database.stat().st_size
+    ours.do(ours.server.compact(DB))
+    assert ours.database.stat().st_size < before
+    wire.transact(DB, insert(dscp=50))
+    ours.stop()
+    ours.start()
+    other = ours.wire()
+    assert {row["dscp"] for row in other.transact(DB, select("dscp"))[0]["rows"]} == {19, 50}
+    other.close()
+
+
 # --- other remotes -------------------------------------------------------------------------------------------------
 
 
