@@ -1,9 +1,10 @@
 """AfPacketPort: a network device of the host, through packet sockets (PT.01).
 
-Place in the packet's path: rx copies frames out of a TPACKET_V2 ring (24 ns a packet where recvmmsg takes 1.1 us, IOLIMITS.md), tx hands vectors to
-sendmmsg. Virtio-net headers travel along in both directions, so TSO frames and partial checksums pass unchanged. Frames longer than a slot
-come through the socket's queue, in ring order; a VLAN tag that the kernel took off is put back. Without a ring, recvmmsg receives.
-Thread rule: one forwarder receives; any forwarder sends (no state is shared but the socket, which the kernel guards).
+Place in the packet's path: rx copies frames out of a TPACKET_V2 ring (24 ns a packet where recvmmsg takes 1.1 us,
+IOLIMITS.md), tx hands vectors to sendmmsg. Virtio-net headers travel along in both directions, so TSO frames and
+partial checksums pass unchanged. Frames longer than a slot come through the socket's queue, in ring order; a VLAN tag
+that the kernel took off is put back. Without a ring, recvmmsg receives. Thread rule: one forwarder receives; any
+forwarder sends (no state is shared but the socket, which the kernel guards).
 """
 
 from libc.errno cimport EAGAIN, EINTR, ENETDOWN, ENOBUFS, ENODEV, errno
@@ -15,12 +16,12 @@ from posix.unistd cimport close
 
 from datapath.drops cimport DROP_RX_NO_BUFFER, DROP_RX_TOO_LONG, DROP_RX_TOO_SHORT, DROP_TX_DOWN
 from datapath.packet cimport (
-    BATCH_MAX, LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc, packet_from_vnet, packet_push,
-    packet_release, packet_to_vnet,
+    BATCH_MAX, LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc,
+    packet_from_vnet, packet_push, packet_release, packet_to_vnet,
 )
 from datapath.ports.port cimport (
-    PORT_CAP_CSUM, PORT_CAP_TSO4, PORT_CAP_TSO6, PORT_CAP_USO, Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse,
-    port_tx_reason,
+    PORT_CAP_CSUM, PORT_CAP_TSO4, PORT_CAP_TSO6, PORT_CAP_USO, Port, PortHandle, PortStats, port_drop, port_finish_rx,
+    port_refuse, port_tx_reason,
 )
 
 from datapath.ports import netdev, packet_socket, silence as host_silence
@@ -86,7 +87,9 @@ cdef extern from "<sched.h>" nogil:
 
 cdef extern from *:
     """
-    static inline unsigned int slot_status(const unsigned int *status) { return __atomic_load_n(status, __ATOMIC_ACQUIRE); }
+    static inline unsigned int slot_status(const unsigned int *status) {
+        return __atomic_load_n(status, __ATOMIC_ACQUIRE);
+    }
     static inline void slot_return(unsigned int *status) { __atomic_store_n(status, 0, __ATOMIC_RELEASE); }
     """
     uint32_t slot_status(const uint32_t *status) nogil
@@ -131,10 +134,13 @@ cdef struct Vector:            # what one sendmmsg call is given
     uint8_t[TX_MESSAGES * VNET_HDR_BYTES] vnet
 
 
-# -- one received frame -------------------------------------------------------------------------------------------------------
+# -- one received frame -----------------------------------------------------------------------------------------------
 
 cdef void put_tag(Packet *pkt, uint16_t tpid, uint16_t tci) noexcept nogil:
-    """Put a VLAN tag (host order) back behind the addresses; a fresh packet has the headroom. The offsets move along."""
+    """Put a VLAN tag (host order) back behind the addresses; a fresh packet has the headroom.
+
+    The offsets move along.
+    """
     cdef uint8_t *data = packet_push(pkt, TAG_BYTES)
     if data == NULL:
         return
@@ -162,10 +168,14 @@ cdef void take_frame(Packet *pkt, uint32_t length, const uint8_t *vnet, uint32_t
     batch.n += 1
 
 
-# -- receive ring ---------------------------------------------------------------------------------------------------------------
+# -- receive ring -----------------------------------------------------------------------------------------------------
 
-cdef Packet *from_queue(AfPacket *sock, uint32_t length, uint8_t *vnet, PacketPool *pool, PortStats *stats) noexcept nogil:
-    """Return the frame of `length` bytes that waits in the socket's queue, which it leaves in any case; NULL if refused (counted)."""
+cdef Packet *from_queue(AfPacket *sock, uint32_t length, uint8_t *vnet, PacketPool *pool,
+                        PortStats *stats) noexcept nogil:
+    """Return the frame of `length` bytes that waits in the socket's queue, which it leaves in any case.
+
+    NULL if refused (counted).
+    """
     cdef Packet *pkt = packet_alloc(pool, length) if length <= LARGE_FRAME_MAX else NULL
     cdef iovec[2] iov
     cdef msghdr message
@@ -188,7 +198,8 @@ cdef Packet *from_queue(AfPacket *sock, uint32_t length, uint8_t *vnet, PacketPo
     return NULL
 
 
-cdef void take_slot(AfPacket *sock, tpacket2_hdr *slot, uint32_t status, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+cdef void take_slot(AfPacket *sock, tpacket2_hdr *slot, uint32_t status, PacketPool *pool, Batch *batch,
+                    PortStats *stats) noexcept nogil:
     """Append the frame of one slot to the batch, or count why not."""
     cdef uint8_t[VNET_HDR_BYTES] queued
     cdef uint8_t *frame = <uint8_t *>slot + slot.tp_mac
@@ -228,7 +239,7 @@ cdef uint32_t ring_rx(AfPacket *sock, PacketPool *pool, Batch *batch, PortStats 
     return taken
 
 
-# -- receive without a ring -----------------------------------------------------------------------------------------------------
+# -- receive without a ring -------------------------------------------------------------------------------------------
 
 cdef uint32_t inbox_fill(Inbox *inbox, PacketPool *pool) noexcept nogil:
     """Give each message a small packet; the number of messages that got one."""
@@ -278,11 +289,12 @@ cdef void take_message(Inbox *inbox, uint32_t i, PacketPool *pool, Batch *batch,
     if pkt == NULL:
         port_refuse(DROP_RX_NO_BUFFER if whole else DROP_RX_TOO_LONG, stats)
         return
-    take_frame(pkt, length, &inbox.vnet[i * VNET_HDR_BYTES], aux.tp_status, aux.tp_vlan_tpid, aux.tp_vlan_tci, batch, stats)
+    take_frame(pkt, length, &inbox.vnet[i * VNET_HDR_BYTES], aux.tp_status, aux.tp_vlan_tpid, aux.tp_vlan_tci,
+               batch, stats)
 
 
 cdef uint32_t inbox_lose(AfPacket *sock, PortStats *stats) noexcept nogil:
-    """Take one frame off the queue and drop it for want of a buffer, so that waiting for the descriptor does not spin."""
+    """Take one frame off the queue and drop it for want of a buffer, so that epoll does not spin on it."""
     cdef msghdr message
     cdef iovec part
     memset(&message, 0, sizeof(message))
@@ -317,12 +329,13 @@ cdef uint32_t inbox_rx(AfPacket *sock, PacketPool *pool, Batch *batch, PortStats
     return <uint32_t>n
 
 
-# -- the port's functions -------------------------------------------------------------------------------------------------------
+# -- the port's functions ---------------------------------------------------------------------------------------------
 
 cdef int device_state(AfPacket *sock) noexcept nogil:
     """Look whether the device still exists, now and then; 0, or a negative errno for ever after it went away.
 
-    The kernel reports a device that is down or gone by an error on the socket, which also keeps epoll awake until it is read.
+    The kernel reports a device that is down or gone by an error on the socket, which also keeps epoll awake until it
+    is read.
     """
     cdef int error = 0
     cdef socklen_t length = sizeof(int)
@@ -420,13 +433,13 @@ cdef void afpacket_tx(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder,
         at += some
 
 
-# -- shell ------------------------------------------------------------------------------------------------------------------------
+# -- shell ------------------------------------------------------------------------------------------------------------
 
 cdef class AfPacketPort(PortHandle):
-    """A device of the host: receives everything that comes in, sends from it. The device is not made, changed or removed.
+    """A device of the host: receives what comes in, sends from it. The device is not made, changed or removed.
 
-    `slots` is the least size of the receive ring in frames, 0 = receive by recvmmsg. `silence` keeps the host's own stack from answering
-    the same frames; `silenced_by` then tells how, empty if it could not be done (logged).
+    `slots` is the least size of the receive ring in frames, 0 = receive by recvmmsg. `silence` keeps the host's own
+    stack from answering the same frames; `silenced_by` then tells how, empty if it could not be done (logged).
     Raises ConfigError if there is no such device or it cannot be opened.
     """
 
@@ -459,12 +472,13 @@ cdef class AfPacketPort(PortHandle):
     cdef int map_ring(self) except -1:
         """Map the ring, or make the inbox if there is none; raises ConfigError or MemoryError."""
         cdef void *memory
+        cdef size_t n_bytes = <size_t>self.sock.slots * SLOT_BYTES
         if self.sock.slots == 0:
             self.sock.inbox = <Inbox *>calloc(1, sizeof(Inbox))
             if self.sock.inbox == NULL:
                 raise MemoryError
             return 0
-        memory = mmap(NULL, <size_t>self.sock.slots * SLOT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, self.sock.rx_fd, 0)
+        memory = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, self.sock.rx_fd, 0)
         if memory == MAP_FAILED:
             raise ConfigError(f"could not open network device {self.name} (the receive ring cannot be mapped)")
         self.sock.ring = <uint8_t *>memory

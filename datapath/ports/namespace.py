@@ -14,6 +14,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
+HERE = "/proc/thread-self/ns/net"  # the namespace of the thread that opens it
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -30,7 +31,7 @@ def enter(path: str) -> None:
 
 def others() -> Iterator[str]:
     """Yield a path of each other network namespace that has a name or a process, each namespace once."""
-    seen = {os.stat("/proc/thread-self/ns/net").st_ino}
+    seen = {os.stat(HERE).st_ino}
     named = sorted(Path("/run/netns").glob("*"))
     for path in [*named, *Path("/proc").glob("[0-9]*/ns/net")]:
         try:

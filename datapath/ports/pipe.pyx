@@ -1,9 +1,10 @@
 """PipePort: a port in memory, for tests, embedding and benchmarks.
 
-Python injects frames on one side and takes what was sent from the same port; both directions are bounded rings under a spinlock, because
-forwarders and any number of Python threads meet here. Three modes cost no Python object per packet: `loop` repeats frames from memory as
-fast as they are received, `null` counts and discards what is sent, and both together measure the switch alone.
-Thread rule: `pipe_*` functions run on forwarder threads, everything else on Python threads with the GIL.
+Python injects frames on one side and takes what was sent from the same port; both directions are bounded rings under
+a spinlock, because forwarders and any number of Python threads meet here. Three modes cost no Python object per
+packet: `loop` repeats frames from memory as fast as they are received, `null` counts and discards what is sent, and
+both together measure the switch alone. Thread rule: `pipe_*` functions run on forwarder threads, everything else on
+Python threads with the GIL.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -16,7 +17,8 @@ from datapath.drops cimport (
     DROP_OUT_OF_MEMORY, DROP_RX_NO_BUFFER, DROP_TX_FULL,
 )
 from datapath.packet cimport (
-    BATCH_MAX, LARGE_FRAME_MAX, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_alloc, packet_release,
+    BATCH_MAX, LARGE_FRAME_MAX, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_alloc,
+    packet_release,
 )
 from datapath.ports.port cimport (
     PORT_CAP_CSUM, PORT_CAP_TSO4, PORT_CAP_TSO6, PORT_CAP_USO, Port, PortHandle, PortStats, port_drop,
@@ -48,7 +50,10 @@ CAPS = {"csum": PORT_CAP_CSUM, "tso4": PORT_CAP_TSO4, "tso6": PORT_CAP_TSO6, "us
 
 
 class Offload(NamedTuple):
-    """Offload state of a frame, as in the virtio-net header; `flags` are OffloadFlag bits, the rest is in bytes from the frame's start."""
+    """Offload state of a frame, as in the virtio-net header.
+
+    `flags` are OffloadFlag bits, the rest is in bytes from the frame's start.
+    """
 
     flags: int = 0
     gso_size: int = 0
@@ -278,16 +283,18 @@ cdef int slot_fill(Slot *slot, bytes frame, object offload) except -1:
 cdef class PipePort(PortHandle):
     """In-memory port: inject() what the switch receives, take() what it sends.
 
-    `caps` names the offloads that the output takes (csum, tso4, tso6, uso); `size` bounds each direction, in frames; `null` makes
-    the output count and discard. Raises ConfigError for an unknown offload or a size of 0.
+    `caps` names the offloads that the output takes (csum, tso4, tso6, uso); `size` bounds each direction, in frames;
+    `null` makes the output count and discard. Raises ConfigError for an unknown offload or a size of 0.
     """
 
     cdef Pipe pipe
 
     def __init__(self, str name, *, caps=(), uint32_t size=1024, int mtu=1500, bint null=False, str kind="pipe"):
         unknown = sorted(set(caps) - set(CAPS))
-        if unknown or not 0 < size <= 1 << 20:
-            raise ConfigError(f"{name}: unknown offload {unknown[0]}" if unknown else f"{name}: size {size} is not in 1..{1 << 20}")
+        if unknown:
+            raise ConfigError(f"{name}: unknown offload {unknown[0]}")
+        if not 0 < size <= 1 << 20:
+            raise ConfigError(f"{name}: size {size} is not in 1..{1 << 20}")
         self.name = name
         self.kind = kind
         if ring_open(&self.pipe.inward, size) or ring_open(&self.pipe.outward, size):
@@ -332,7 +339,10 @@ cdef class PipePort(PortHandle):
         return self.pipe.outward.event_fd
 
     def inject(self, bytes frame not None, offload: Offload | None = None) -> bool:
-        """Let the switch receive a frame; False if the ring is full. Raises ConfigError for a frame or offload that cannot be."""
+        """Let the switch receive a frame; False if the ring is full.
+
+        Raises ConfigError for a frame or offload that cannot be.
+        """
         cdef Slot slot
         cdef bint stored
         self._check_open()
@@ -350,7 +360,7 @@ cdef class PipePort(PortHandle):
         return [frame for frame, _ in self.take_meta()]
 
     def take_meta(self) -> list[tuple[bytes, Offload]]:
-        """Return the frames that the switch sent since the last call with the offload state that they were sent with."""
+        """Return the frames that the switch sent since the last call, each with its offload state."""
         cdef Slot slot
         taken = []
         self._check_open()
@@ -359,7 +369,8 @@ cdef class PipePort(PortHandle):
                 frame = PyBytes_FromStringAndSize(<char *>slot.frame, slot.length)
             finally:
                 free(slot.frame)
-            taken.append((frame, Offload(slot.offload, slot.gso_size, slot.csum_start, slot.csum_offset, slot.gso_hdr_length)))
+            state = Offload(slot.offload, slot.gso_size, slot.csum_start, slot.csum_offset, slot.gso_hdr_length)
+            taken.append((frame, state))
         return taken
 
     cdef bint take_one(self, Slot *slot) noexcept:
@@ -371,7 +382,7 @@ cdef class PipePort(PortHandle):
         return found
 
     def loop(self, frames: list[bytes], count: int | None = None, batch: int = BATCH_MAX) -> None:
-        """Receive these frames again and again: `count` frames in all (None: no end), `batch` at a time; an empty list stops.
+        """Receive these frames again and again: `count` in all (None: no end), `batch` at a time; an empty list stops.
 
         Injected frames wait meanwhile. Raises ConfigError for a frame that cannot be or a batch that is too large.
         """

@@ -1,7 +1,8 @@
 """What all port kinds share: the memory of a Port, its statistics, and `port_prepare`, the last step before tx.
 
-Place in the packet's path: `port_prepare` runs between the forwarder's output vectors and the port's tx. Hot functions run on forwarder
-threads; PortHandle belongs to the control thread. Statistics are read without a lock: each counter is one aligned word with one writer.
+Place in the packet's path: `port_prepare` runs between the forwarder's output vectors and the port's tx. Hot
+functions run on forwarder threads; PortHandle belongs to the control thread. Statistics are read without a lock: each
+counter is one aligned word with one writer.
 """
 
 from libc.errno cimport EAGAIN, EBADFD, EIO, EMSGSIZE, ENETDOWN, ENOBUFS, ENODEV, ENOMEM, ENXIO
@@ -10,8 +11,8 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from datapath.drops cimport (
-    DROP_OUT_OF_MEMORY, DROP_RX_BAD_VNET_HEADER, DROP_RX_PORT_DISABLED, DROP_TX_DOWN, DROP_TX_ERROR, DROP_TX_FULL, DROP_TX_NO_GSO,
-    DROP_TX_TOO_LONG,
+    DROP_OUT_OF_MEMORY, DROP_RX_BAD_VNET_HEADER, DROP_RX_PORT_DISABLED, DROP_TX_DOWN, DROP_TX_ERROR, DROP_TX_FULL,
+    DROP_TX_NO_GSO, DROP_TX_TOO_LONG,
 )
 from datapath.packet cimport (
     OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_complete_csum, packet_release, packet_writable,
@@ -30,8 +31,8 @@ cdef enum:
     MTU_MAX = 65536            # the loopback device has it
 
 DROP_NAMES = tuple(symbol for symbol, _ in DROPS)
-# Drops that belong to the two directions of the device itself; all other reasons are decisions of the switch. A packet for a
-# missing port is counted where it was received, so tx_no_port is none of an output's drops.
+# Drops that belong to the two directions of the device itself; all other reasons are decisions of the switch. A packet
+# for a missing port is counted where it was received, so tx_no_port is none of an output's drops.
 RX_DROPS = tuple(name for name in DROP_NAMES if name.startswith("rx_"))
 TX_DROPS = tuple(name for name in DROP_NAMES if name.startswith("tx_") and name != "tx_no_port")
 CAP_NAMES = {1: "csum", 2: "tso4", 4: "tso6", 8: "uso"}
@@ -92,7 +93,7 @@ cdef uint32_t port_tx_reason(int error) noexcept nogil:
 
 
 cdef inline bint outer_tag(const Packet *pkt) noexcept nogil:
-    """Return whether the frame starts with a VLAN tag (IEEE 802.1Q or 802.1ad), for which devices allow four more bytes."""
+    """Return whether the frame starts with a VLAN tag (IEEE 802.1Q, 802.1ad): devices allow four more bytes then."""
     cdef uint16_t ethertype
     if pkt.length < ETHERNET_BYTES + VLAN_TAG_BYTES:
         return False
@@ -107,7 +108,7 @@ cdef uint32_t misfit(const Port *port, const Packet *pkt) noexcept nogil:
     if not port.flags & PORT_UP:
         return DROP_TX_DOWN
     if gso:
-        # PortCap's segmentation bits are OffloadFlag's, one place lower; a segmenting device also needs the checksum capability.
+        # PortCap's segmentation bits are OffloadFlag's, one place lower; to segment, a device must also do checksums.
         return 0 if (port.caps << 1) & gso == gso and port.caps & PORT_CAP_CSUM else DROP_TX_NO_GSO
     if pkt.length <= limit or (pkt.length <= limit + VLAN_TAG_BYTES and outer_tag(pkt)):
         return 0
@@ -115,7 +116,10 @@ cdef uint32_t misfit(const Port *port, const Packet *pkt) noexcept nogil:
 
 
 cdef Packet *completed(Packet *pkt, PortStats *stats) noexcept nogil:
-    """Return the packet, or a private copy of it, with a complete checksum; NULL if it was dropped (counted, released)."""
+    """Return the packet, or a private copy of it, with a complete checksum.
+
+    NULL if it was dropped (counted, released).
+    """
     cdef Packet *own = packet_writable(pkt)
     cdef int reason
     if own == NULL:
@@ -190,7 +194,10 @@ cdef class PortHandle:
 
     @property
     def up(self) -> bool:
-        """Whether frames are received and sent; the control thread clears it while the device is administratively down."""
+        """Whether frames are received and sent.
+
+        The control thread clears it while the device is administratively down.
+        """
         return bool(self.port.flags & PORT_UP)
 
     @up.setter
@@ -199,7 +206,10 @@ cdef class PortHandle:
 
     @property
     def mtu(self) -> int:
-        """Longest layer-3 packet, in bytes, that is sent here; this is what the switch checks, not the device's own setting."""
+        """Longest layer-3 packet, in bytes, that is sent here.
+
+        This is what the switch checks, not the device's own setting.
+        """
         return self.port.max_frame_bytes - ETHERNET_BYTES
 
     @mtu.setter
@@ -207,13 +217,19 @@ cdef class PortHandle:
         self.set_mtu(value)
 
     def set_mtu(self, value: int) -> None:
-        """Let frames with up to `value` bytes behind the Ethernet header pass. Raises ConfigError if no device has such an MTU."""
+        """Let frames with up to `value` bytes behind the Ethernet header pass.
+
+        Raises ConfigError if no device has such an MTU.
+        """
         if not MTU_MIN <= value <= MTU_MAX:
             raise ConfigError(f"{self.name}: MTU {value} is not in {MTU_MIN}..{MTU_MAX}")
         self.port.max_frame_bytes = value + ETHERNET_BYTES
 
     def stats(self) -> dict:
-        """Return a snapshot of the counters, summed over forwarders; `drops` maps a reason's name to its count if that is not 0."""
+        """Return a snapshot of the counters, summed over forwarders.
+
+        `drops` maps a reason's name to its count if that is not 0.
+        """
         cdef PortStats total
         cdef PortStats *one
         cdef uint32_t i, reason
@@ -251,7 +267,10 @@ cdef class PortHandle:
         }
 
     def _lost_in_kernel(self) -> int:
-        """Return how many frames the kernel dropped because we did not take them in time; kinds that can know override it."""
+        """Return how many frames the kernel dropped because we did not take them in time.
+
+        Kinds that can know override it.
+        """
         return 0
 
     def close(self) -> None:

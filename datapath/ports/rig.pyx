@@ -1,6 +1,7 @@
 """PortRig: runs the rx and tx functions of port handles on the caller's thread, with a pool of its own.
 
-For tests and for trying a port by hand: no parser, no tables. What goes from one port to another passes `port_prepare` as in a forwarder.
+For tests and for trying a port by hand: no parser, no tables. What goes from one port to another passes
+`port_prepare` as in a forwarder.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -66,7 +67,8 @@ cdef class PortRig:
         for i in range(batch.n):
             pkt = batch.pkts[i]
             frame = PyBytes_FromStringAndSize(<char *>pkt.data, pkt.length)
-            taken.append((frame, Offload(pkt.offload, pkt.gso_size, pkt.csum_start, pkt.csum_offset, pkt.gso_hdr_length)))
+            state = Offload(pkt.offload, pkt.gso_size, pkt.csum_start, pkt.csum_offset, pkt.gso_hdr_length)
+            taken.append((frame, state))
             packet_release(pkt)
         return taken
 
@@ -75,7 +77,10 @@ cdef class PortRig:
         return [frame for frame, _ in self.receive_meta(port)]
 
     def send(self, PortHandle port not None, frames: list[bytes], offload: Offload | None = None) -> None:
-        """Send frames in vectors of at most BATCH_MAX, all with the same offload state. Raises ConfigError if a frame fits no buffer."""
+        """Send frames in vectors of at most BATCH_MAX, all with the same offload state.
+
+        Raises ConfigError if a frame fits no buffer.
+        """
         cdef Packet *pkts[BATCH_MAX]
         cdef uint32_t n = 0
         for frame in frames:
@@ -102,7 +107,10 @@ cdef class PortRig:
         return pkt
 
     def forward(self, PortHandle source not None, PortHandle target not None) -> int:
-        """Move one batch from source to target; the number of packets received. Raises OSError if the source's device is gone."""
+        """Move one batch from source to target; the number of packets received.
+
+        Raises OSError if the source's device is gone.
+        """
         cdef Batch batch
         cdef int n = self.rx(source, &batch)
         self.tx(target, batch.pkts, batch.n)

@@ -16,6 +16,7 @@ filters see every frame (and may still let one pass to the stack).
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import errno
 import os
@@ -130,10 +131,12 @@ class _Clsact:
                 rtnl.request(rtnl.RTM_DELQDISC, _qdisc(self.ifindex))
             raise
         self._active = True
+        atexit.register(self.undo)  # a daemon that ends without closing its ports leaves nothing behind either
 
     def undo(self) -> None:
         if self._active:
             self._active = False
+            atexit.unregister(self.undo)
             _remove(self.ifindex, self._own_qdisc)
 
 

@@ -1,11 +1,12 @@
 """TapPort: a TAP device, as the bridge-local `internal` port or a plain `tap` port (PT.02, PT.03).
 
-Place in the packet's path: rx reads frames that the host's stack (or a virtual machine) sends into the device, tx writes frames that it receives.
-Both carry the virtio-net header, so that TSO frames and partial checksums pass unchanged. Measured (IOLIMITS.md): plain read/write in a loop of 32
-reaches what io_uring does, 340-360 thousand packets/s. Thread rule: one forwarder reads; any forwarder writes (the kernel serialises).
+Place in the packet's path: rx reads frames that the host's stack (or a virtual machine) sends into the device, tx
+writes frames that it receives. Both carry the virtio-net header, so that TSO frames and partial checksums pass
+unchanged. Measured (IOLIMITS.md): plain read/write in a loop of 32 reaches what io_uring does, 340-360 thousand
+packets/s. Thread rule: one forwarder reads; any forwarder writes (the kernel serialises).
 """
 
-from libc.errno cimport EAGAIN, EBADFD, EFAULT, EINTR, EIO, ENODEV, errno
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -15,15 +16,17 @@ from datapath.drops cimport (
     DROP_RX_NO_BUFFER, DROP_RX_TOO_LONG, DROP_RX_TOO_SHORT,
 )
 from datapath.packet cimport (
-    LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc, packet_from_vnet, packet_release,
-    packet_to_vnet,
+    LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc, packet_from_vnet,
+    packet_release, packet_to_vnet,
 )
 from datapath.ports.port cimport (
-    PORT_CAP_CSUM, PORT_CAP_TSO4, PORT_CAP_TSO6, PORT_CAP_USO, Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse,
-    port_tx_reason,
+    PORT_CAP_CSUM, PORT_CAP_TSO4, PORT_CAP_TSO6, PORT_CAP_USO, Port, PortHandle, PortStats, port_drop, port_finish_rx,
+    port_refuse, port_tx_reason,
 )
 
-from datapath.ports import tun
+import dataclasses
+
+from datapath.ports import netdev, tun
 from vslib.errors import ConfigError
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -51,7 +54,10 @@ cdef struct Tap:
 
 
 cdef Packet *large_from(Tap *tap, Packet *small, uint32_t length, PacketPool *pool) noexcept nogil:
-    """Return a large packet with the head from `small`, which is released, and the tail from the overflow; NULL if there is none."""
+    """Return a large packet with the head from `small`, which is released, and the tail from the overflow.
+
+    NULL if there is none.
+    """
     cdef Packet *pkt = packet_alloc(pool, length)
     if pkt != NULL:
         memcpy(pkt.data, small.data, SMALL_FRAME_MAX)
@@ -61,7 +67,10 @@ cdef Packet *large_from(Tap *tap, Packet *small, uint32_t length, PacketPool *po
 
 
 cdef Packet *small_from(Packet *large, uint32_t length, PacketPool *pool) noexcept nogil:
-    """Return the frame of a large buffer in a small one, so that large buffers stay for large frames; the large one if there is none."""
+    """Return the frame of a large buffer in a small one, so that large buffers stay for large frames.
+
+    The large one if there is none.
+    """
     cdef Packet *pkt = packet_alloc(pool, length)
     if pkt == NULL:
         return large
@@ -70,8 +79,12 @@ cdef Packet *small_from(Packet *large, uint32_t length, PacketPool *pool) noexce
     return pkt
 
 
-cdef Packet *fitted(Tap *tap, Packet *pkt, uint32_t room, uint32_t length, PacketPool *pool, PortStats *stats) noexcept nogil:
-    """Return the frame of `length` bytes that was read into `pkt` with `room` in a buffer of its own size; NULL if refused (counted)."""
+cdef Packet *fitted(Tap *tap, Packet *pkt, uint32_t room, uint32_t length, PacketPool *pool,
+                    PortStats *stats) noexcept nogil:
+    """Return the frame of `length` bytes that was read into `pkt` with `room` in a buffer of its own size.
+
+    NULL if refused (counted).
+    """
     if length < ETHERNET_BYTES or length > LARGE_FRAME_MAX:
         port_refuse(DROP_RX_TOO_SHORT if length < ETHERNET_BYTES else DROP_RX_TOO_LONG, stats)
         packet_release(pkt)
@@ -89,7 +102,10 @@ cdef Packet *fitted(Tap *tap, Packet *pkt, uint32_t room, uint32_t length, Packe
 
 
 cdef int tap_read(Tap *tap, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
-    """Read one frame and append it to the batch unless it is refused (counted); 0, or a negative errno if nothing was read."""
+    """Read one frame and append it to the batch unless it is refused (counted).
+
+    0, or a negative errno if nothing was read.
+    """
     cdef uint8_t[VNET_HDR_BYTES] vnet
     cdef iovec[3] iov
     cdef uint32_t room = LARGE_FRAME_MAX if tap.expect_large else SMALL_FRAME_MAX
@@ -178,9 +194,9 @@ cdef void tap_tx(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder, Port
 cdef class TapPort(PortHandle):
     """A TAP device of the host; made, and made persistent, if it does not exist, else attached again.
 
-    `kind` is "internal" or "tap". `namespace` is the path of the network namespace where the device lives (None: the caller's); a device that
-    moves away later keeps working. `fd` hands over a descriptor that somebody else opened; `name` may then be empty.
-    Raises ConfigError if the device cannot be had.
+    `kind` is "internal" or "tap". `namespace` is the path of the network namespace where the device lives (None: the
+    caller's); a device that moves away later keeps working. `fd` hands over a descriptor that somebody else opened;
+    `name` may then be empty. Raises ConfigError if the device cannot be had.
     """
 
     cdef Tap tap
@@ -189,10 +205,9 @@ cdef class TapPort(PortHandle):
     def __cinit__(self, *args, **kwargs):
         self.tap.fd = -1
 
-    def __init__(self, str name, str kind="tap", *, namespace: str | None = None, fd: int | None = None, int mtu=1500):
+    def __init__(self, str name, str kind="tap", *, namespace: str | None = None, fd: int | None = None):
         if kind not in KINDS:
             raise ConfigError(f"{name}: {kind} is not one of {', '.join(KINDS)}")
-        self.mtu = mtu
         self.tap.overflow = <uint8_t *>malloc(LARGE_FRAME_MAX)
         if self.tap.overflow == NULL:
             raise MemoryError
@@ -200,6 +215,7 @@ cdef class TapPort(PortHandle):
         self.name = opened.name
         self.kind = kind
         self.created = opened.created
+        self.mtu = opened.mtu
         self.tap.fd = opened.fd
         self.port.caps = sum(CAPS[cap] for cap in opened.caps)
         self.port.impl = &self.tap
@@ -220,8 +236,20 @@ cdef class TapPort(PortHandle):
     def _close(self) -> None:
         self.release_memory()
 
+    def link(self) -> netdev.Link:
+        """Return the state of the device, wherever it lives now (`moved`: not here). Raises ConfigError if it is gone."""
+        try:
+            name, _ = tun.identify(self.tap.fd)
+            found = tun.in_its_namespace(self.tap.fd, lambda: netdev.link(name))
+        except OSError as error:
+            raise ConfigError(f"could not open network device {self.name} ({error.strerror})") from error
+        return dataclasses.replace(found, moved=found.ifindex != netdev.ifindex(name))
+
     def destroy(self) -> None:
-        """Remove the device and close the port; for del-port and `exit --cleanup`. close() alone leaves the device in place."""
+        """Remove the device and close the port; for del-port and `exit --cleanup`.
+
+        close() alone leaves the device in place.
+        """
         if not self.closed:
             tun.make_temporary(self.tap.fd)
             self.close()

@@ -12,16 +12,19 @@ import fcntl
 import os
 import socket
 import struct
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from datapath.ports import namespace as netns
 from datapath.ports import rtnl
 from vslib.errors import ConfigError
 
+T = TypeVar("T")
 DEVICE = "/dev/net/tun"
 # linux/if_tun.h; struct ifreq is 40 bytes: a name of 16 and, here, 16 bits of flags.
 TUNSETIFF, TUNSETPERSIST, TUNSETOFFLOAD, TUNGETIFF = 0x400454CA, 0x400454CB, 0x400454D0, 0x800454D2
-TUNSETVNETHDRSZ = 0x400454D8
+TUNSETVNETHDRSZ, TUNGETDEVNETNS = 0x400454D8, 0x54E3
+SIOCGIFMTU = 0x8921
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE, IFF_PERSIST = 0x0002, 0x1000, 0x4000, 0x0100, 0x0800
 IFREQ = struct.Struct("16sH22x")
 IFLA_IFNAME, IFLA_IFALIAS = 3, 20
@@ -40,6 +43,7 @@ class Tap(NamedTuple):
     name: str
     caps: tuple[str, ...]
     created: bool
+    mtu: int
 
 
 def check_name(name: str) -> str:
@@ -52,7 +56,7 @@ def check_name(name: str) -> str:
 
 def mark() -> str:
     """Return the alias of devices that are made here; the inode of the namespace tells switches apart."""
-    return f"{MARK}:{os.stat('/proc/thread-self/ns/net').st_ino}"
+    return f"{MARK}:{os.stat(netns.HERE).st_ino}"
 
 
 def open_tap(name: str, namespace: str | None = None) -> Tap:
@@ -97,13 +101,31 @@ def adopt_fd(fd: int) -> Tap:
     On success the descriptor is ours. Raises ConfigError if it is no such descriptor.
     """
     try:
-        name, flags = IFREQ.unpack(fcntl.ioctl(fd, TUNGETIFF, bytes(IFREQ.size)))
+        name, flags = identify(fd)
         if flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR) != IFF_TAP | IFF_NO_PI | IFF_VNET_HDR:
             raise ConfigError(f"descriptor {fd} is not a TAP device with virtio-net headers")
         caps = _configure(fd)
+        mtu = in_its_namespace(fd, lambda: _mtu(name))
     except OSError as error:
         raise ConfigError(f"descriptor {fd} is not a TAP device ({error.strerror})") from error
-    return Tap(fd, name.rstrip(b"\0").decode(), caps, False)
+    return Tap(fd, name, caps, False, mtu)
+
+
+def identify(fd: int) -> tuple[str, int]:
+    """Return the name that the device of a TUN descriptor has now, and its IFF_* flags; raises OSError."""
+    name, flags = IFREQ.unpack(fcntl.ioctl(fd, TUNGETIFF, bytes(IFREQ.size)))
+    return name.rstrip(b"\0").decode(), flags
+
+
+def in_its_namespace(fd: int, fn: Callable[[], T]) -> T:
+    """Return ``fn()`` called in the namespace where the device of a TUN descriptor lives now; raises OSError too."""
+    there = fcntl.ioctl(fd, TUNGETDEVNETNS, 0)
+    try:
+        home = os.stat(netns.HERE)
+        same = os.fstat(there).st_ino == home.st_ino
+        return fn() if same else netns.call_in(f"/proc/self/fd/{there}", fn)
+    finally:
+        os.close(there)
 
 
 def make_temporary(fd: int) -> None:
@@ -125,10 +147,11 @@ def _attach(name: str) -> Tap:
         if created:
             change = rtnl.IFINFO.pack(0, 0, socket.if_nametoindex(name), 0, 0)
             rtnl.request(rtnl.RTM_SETLINK, change + rtnl.attr(IFLA_IFALIAS, mark().encode()))
+        mtu = _mtu(name)
     except BaseException:
         os.close(fd)
         raise
-    return Tap(fd, name, caps, created)
+    return Tap(fd, name, caps, created, mtu)
 
 
 def _is_here(name: str) -> bool:
@@ -145,8 +168,7 @@ def _set_iff(fd: int, name: str) -> int:
             raise
         # A device that somebody made with several queues can only be opened as such; one queue is enough here.
         fcntl.ioctl(fd, TUNSETIFF, IFREQ.pack(name.encode(), wanted | IFF_MULTI_QUEUE))
-    flags: int = IFREQ.unpack(fcntl.ioctl(fd, TUNGETIFF, bytes(IFREQ.size)))[1]
-    return flags
+    return identify(fd)[1]
 
 
 def _configure(fd: int) -> tuple[str, ...]:
@@ -161,6 +183,13 @@ def _configure(fd: int) -> tuple[str, ...]:
             continue
         return caps
     return ()
+
+
+def _mtu(name: str) -> int:
+    """Return the MTU of a device in the namespace of the calling thread, in bytes; raises OSError if there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        answer = fcntl.ioctl(sock.fileno(), SIOCGIFMTU, struct.pack("16sI20x", name.encode(), 0))
+    return int(struct.unpack("16sI20x", answer)[1])
 
 
 def _reason(error: OSError) -> str:

@@ -330,3 +330,54 @@ def test_a_pipe_equals_two_bounded_lists(size, steps):
             assert readable(port.rx_fd) == bool(naive.inward)
             assert readable(port.wait_fd) == bool(naive.outward)
     assert rig.in_use == 0
+
+
+CAP_OF_FLAG = {TSO4: "tso4", TSO6: "tso6", USO: "uso"}
+
+
+def naive_prepare(frame: bytes, offload: Offload, caps: set[str], mtu: int) -> str:
+    """Return what must become of a frame: "sent", "completed" or the reason of the drop."""
+    gso = offload.flags & (TSO4 | TSO6 | USO)
+    if gso and not {"csum", CAP_OF_FLAG[gso]} <= caps:
+        return "tx_no_gso"
+    tag = 4 if frame[12:14] in (b"\x81\x00", b"\x88\xa8") else 0
+    if not gso and len(frame) > mtu + 14 + tag:
+        return "tx_too_long"
+    return "completed" if offload.flags & CSUM_PARTIAL and "csum" not in caps else "sent"
+
+
+@st.composite
+def prepared_frames(draw):
+    payload = draw(st.binary(max_size=40)) * draw(st.sampled_from([1, 1, 30, 40]))
+    proto, gso = draw(st.sampled_from([(6, 0), (17, 0), (6, TSO4), (17, USO)]))
+    frame, offload = partial_tcp(payload, 1000 if gso else 0, proto=proto)
+    if draw(st.booleans()) and not gso:
+        offload = Offload()
+    return frame, offload
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    frames=st.lists(prepared_frames(), min_size=1, max_size=20),
+    caps=st.sets(st.sampled_from(["csum", "tso4", "tso6", "uso"])),
+    mtu=st.sampled_from([68, 1000, 1500]),
+)
+def test_preparing_a_vector_equals_judging_each_frame_alone(frames, caps, mtu):
+    rig = PortRig()
+    with PipePort("a") as source, PipePort("b", caps=caps, mtu=mtu) as target:
+        for frame, offload in frames:
+            source.inject(frame, offload)
+        rig.forward(source, target)
+        fates = [naive_prepare(frame, offload, caps, mtu) for frame, offload in frames]
+        sent = target.take_meta()
+        expected = [(pair, fate) for pair, fate in zip(frames, fates, strict=True) if not fate.startswith("tx_")]
+        assert len(sent) == len(expected)
+        for (got, state), ((frame, offload), fate) in zip(sent, expected, strict=True):
+            if fate == "sent":
+                assert (got, state) == (frame, offload)
+            else:
+                assert checksum_ok(got)
+                assert not state.flags & CSUM_PARTIAL
+        drops = {name: fates.count(name) for name in set(fates) if name.startswith("tx_")}
+        assert target.stats()["drops"] == drops
+    assert rig.in_use == 0

@@ -174,14 +174,15 @@ if sys.argv[2] == "clsact":
     silence._Tcx.__init__ = refuse
 port = AfPacketPort(sys.argv[1])
 print(port.silenced_by, flush=True)
-time.sleep(60)
+if sys.argv[3] == "stay":
+    time.sleep(60)
 """
 
 
 def test_what_a_killed_daemon_leaves_is_reclaimed(switch, far, method):
     device, _ = veth(switch, far, address="10.9.0.2/24")
     switch.ip("addr", "add", "10.9.0.1/24", "dev", device)
-    command = ["ip", "netns", "exec", switch.name, sys.executable, "-c", CHILD, device, method]
+    command = ["ip", "netns", "exec", switch.name, sys.executable, "-c", CHILD, device, method, "stay"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout is not None
         assert child.stdout.readline().strip() == method
@@ -197,6 +198,13 @@ def test_what_a_killed_daemon_leaves_is_reclaimed(switch, far, method):
         assert ping(far, "10.9.0.1", 1) == (0, 0)
     assert qdiscs(switch, device) == []
     assert ping(far, "10.9.0.1", 1) == (1, 0)
+
+
+def test_a_daemon_that_ends_without_closing_leaves_nothing(switch, far, method):
+    device, _ = veth(switch, far)
+    printed = switch.run("env", "-C", str(ROOT), sys.executable, "-c", CHILD, device, method, "end").stdout
+    assert printed.strip() == method
+    assert qdiscs(switch, device) == []
 
 
 def test_a_qdisc_of_the_user_with_a_leftover_filter_stays(switch, far, method):

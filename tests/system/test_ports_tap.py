@@ -163,6 +163,8 @@ def test_a_deleted_device_is_reported_and_drops_with_its_reason(switch, rig):
         netdev.set_up(name, True)
         netdev.delete(name)
         assert select.select([port.rx_fd], [], [], 5)[0]
+        with pytest.raises(ConfigError, match=f"could not open network device {name}"):
+            port.link()
         with pytest.raises(OSError, match="is gone") as caught:
             rig.receive(port)
         assert caught.value.errno in (errno.EBADFD, errno.EIO, errno.ENODEV)
@@ -190,13 +192,19 @@ def test_a_device_that_was_moved_away_is_found_again(switch, rig):
     with namespace() as far:
         TapPort(name, "internal").close()
         switch.ip("link", "set", name, "netns", far.name)
+        far.ip("link", "set", name, "mtu", "1450")
         with TapPort(name, "internal") as port:
             assert not port.created
             assert not netdev.exists(name)
+            assert port.mtu == 1450
             far.ip("addr", "add", "10.9.0.1/24", "dev", name)
             far.ip("link", "set", name, "up")
             rig.send(port, [arp_request("10.9.0.1")])
             assert wait_frames(rig, port, lambda frame: frame[20:22] == b"\0\x02")
+            link = port.link()
+            assert (link.name, link.moved, link.up, link.mtu) == (name, True, True, 1450)
+            far.ip("link", "set", name, "netns", switch.name)
+            assert not port.link().moved
             port.destroy()
         assert name not in far.ip("link")
 
