@@ -13,9 +13,10 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     """Return the parsed command line; exits with a message for a wrong one."""
     parser = argparse.ArgumentParser(
         prog="vswitchd",
-        description="The cyvswitch daemon: an Open vSwitch-compatible virtual switch. Without DATABASE it embeds its own database "
-        "server, keeps the configuration in $OVS_DBDIR/conf.db and listens on $OVS_RUNDIR/db.sock.",
-        epilog="Environment: OVS_RUNDIR (/run/openvswitch), OVS_DBDIR (/etc/openvswitch), OVS_LOGDIR (/var/log/openvswitch), OVS_SYSCONFDIR (/etc).",
+        description="The cyvswitch daemon: an Open vSwitch-compatible virtual switch. Without DATABASE it embeds its "
+        "own database server, keeps the configuration in $OVS_DBDIR/conf.db and listens on $OVS_RUNDIR/db.sock.",
+        epilog="Environment: OVS_RUNDIR (/run/openvswitch), OVS_DBDIR (/etc/openvswitch), "
+        "OVS_LOGDIR (/var/log/openvswitch), OVS_SYSCONFDIR (/etc).",
     )
     parser.add_argument(
         "database",
