@@ -144,15 +144,17 @@ cdef void add_from_tuple(ActBuf *buf, tuple op):
 
 cdef list op_tuples(const ActOp *ops, uint32_t n):
     return [
-        (ops[i].kind, ops[i].slot, ops[i].aux, ops[i].arg, ops[i].aux32, ops[i].value[:16], ops[i].mask[:16]) for i in range(n)
+        (ops[i].kind, ops[i].slot, ops[i].aux, ops[i].arg, ops[i].aux32, ops[i].value[:16], ops[i].mask[:16])
+        for i in range(n)
     ]
 
 
 def build_program(list ops) -> tuple:
     """Build a program with the act_* functions; for tests.
 
-    ops: (kind, arguments of its builder...) each. Returns (op tuples kind, slot, aux, arg, aux32, value, mask; whether the buffer
-    overflowed; whether the finished program equals the buffer; punt cookies in order). Raises MemoryError.
+    ops: (kind, arguments of its builder...) each. Returns (op tuples kind, slot, aux, arg, aux32, value, mask;
+    whether the buffer overflowed; whether the finished program equals the buffer; punt cookies in order;
+    whether it still does after one more op). Raises MemoryError.
     """
     cdef ActBuf buf
     cdef Program *program
@@ -164,8 +166,9 @@ def build_program(list ops) -> tuple:
         program = program_make(&buf)
         if program == NULL:
             raise MemoryError
+        finished = op_tuples(program.ops, program.n_ops)
         cookies = [act_punt_cookie(&program.ops[i]) for i in range(program.n_ops) if program.ops[i].kind == ACT_PUNT]
-        result = (op_tuples(program.ops, program.n_ops), bool(buf.overflow), bool(program_equal(program, &buf)), cookies)
+        result = (finished, bool(buf.overflow), bool(program_equal(program, &buf)), cookies)
         act_pop_vlan(&buf)
         equal_after = bool(program_equal(program, &buf))
         program_unref(program)

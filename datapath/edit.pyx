@@ -24,6 +24,7 @@ from datapath.parse cimport (
 )
 
 from datapath.slots import places
+from vslib.errors import InternalError
 
 cdef enum Header:              # what a frame has, as bits
     HAS_ETH = 0x001
@@ -63,6 +64,8 @@ cdef enum Twist:               # how the slot differs from the wire, and what it
 cdef enum:
     FIELD_MAX = 16             # bytes of the longest slot that can be written
     ROWS_MAX = 40
+    GUARD = 0x5a               # apply_edits() only: what must stay behind the frame
+    GUARD_BYTES = 64
     ND_BYTES = 24              # header and target
     IPV4_CSUM = 10             # where checksums are, from their header
     TCP_CSUM = 16
@@ -396,18 +399,21 @@ def apply_edits(bytes frame, list edits, csum_start=None, uint16_t csum_offset=0
     frame: bytes from the Ethernet header on; edits: ("push_vlan", TPID, TCI), ("pop_vlan",) or (slot name, value
     bytes, mask bytes = all), values in network byte order; csum_start, csum_offset: bytes, make the checksum there a
     partial one. Returns (drop reason number or 0, the frame, l3_ofs, l4_ofs, csum_start); edits stop at the first
-    reason. Raises KeyError for an unknown slot and ValueError for a frame that cannot be parsed.
+    reason. Raises KeyError for an unknown slot, ValueError for a frame that cannot be parsed and InternalError when
+    something was written behind the frame.
     """
     cdef PacketPool pool
     cdef PacketKey key
     cdef Packet *pkt
     cdef int reason = 0
     pool_init(&pool, 1, 1)
-    pkt = packet_alloc(&pool, <uint32_t>len(frame))
+    pkt = packet_alloc(&pool, <uint32_t>len(frame) + GUARD_BYTES)
     if pkt == NULL:
         raise ValueError(f"no buffer for a frame of {len(frame)} bytes")
     try:
         memcpy(pkt.data, <const uint8_t *>frame, len(frame))
+        memset(pkt.data + len(frame), GUARD, GUARD_BYTES)
+        pkt.length = <uint32_t>len(frame)
         if csum_start is not None:
             pkt.offload = OFFLOAD_CSUM_PARTIAL
             pkt.csum_start = csum_start
@@ -418,6 +424,8 @@ def apply_edits(bytes frame, list edits, csum_start=None, uint16_t csum_offset=0
             reason = apply_one(pkt, edit)
             if reason:
                 break
+        if any(byte != GUARD for byte in pkt.data[pkt.length : pkt.length + GUARD_BYTES]):
+            raise InternalError("an edit wrote behind the frame")
         offsets = tuple([None if ofs == OFS_ABSENT else ofs for ofs in (pkt.l3_ofs, pkt.l4_ofs)])
         return (reason, pkt.data[: pkt.length], *offsets, pkt.csum_start)
     finally:

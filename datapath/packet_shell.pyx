@@ -9,12 +9,13 @@ from datapath.bytes cimport load_u16
 from datapath.csum cimport csum_add, csum_fold
 from datapath.packet cimport (
     OFS_ABSENT, VNET_HDR_BYTES, Packet, PacketPool, packet_alloc, packet_clone, packet_complete_csum,
-    packet_from_vnet, packet_pull, packet_push, packet_release, packet_to_vnet, packet_writable, pool_destroy, pool_init,
+    packet_from_vnet, packet_pull, packet_push, packet_release, packet_to_vnet, packet_writable, pool_destroy,
+    pool_init,
 )
 
 
 cdef class PoolShell:
-    """A packet pool; small_limit, large_limit: most buffers of each kind. It lives until the last of its packets is gone."""
+    """A packet pool; small_limit, large_limit: most buffers of each kind. It lives as long as any of its packets."""
 
     cdef PacketPool pool
 
@@ -82,7 +83,7 @@ cdef class PacketShell:
         return None if copy == NULL else wrap(copy, self.pool)
 
     def make_writable(self) -> bool:
-        """Make this the only reference to its bytes, by copying if need be; False (nothing changed) without a buffer."""
+        """Make this the only reference to its bytes, copying if need be; False (nothing changed) without a buffer."""
         cdef Packet *alone = packet_writable(self.pkt)
         if alone == NULL:
             return False
@@ -182,8 +183,8 @@ def make_partial(bytes frame, uint32_t csum_start, uint32_t csum_offset) -> byte
 def complete_checksum(frame: bytes, csum_start: int, csum_offset: int) -> bytes:
     """Return `frame` with its partial checksum completed as for an output without offload.
 
-    csum_start: bytes from the Ethernet header; csum_offset: bytes from there to the checksum. Raises ValueError when the
-    field is outside the frame, and for a frame that no buffer holds.
+    csum_start: bytes from the Ethernet header; csum_offset: bytes from there to the checksum. Raises ValueError when
+    the field is outside the frame, and for a frame that no buffer holds.
     """
     packet = PoolShell(1, 1).alloc(frame)
     needs_csum = struct.pack("=BBHHHH", 1, 0, 0, 0, csum_start, csum_offset)

@@ -7,12 +7,13 @@ it. Neighbours on the wire that are neighbours in the key (MAC addresses, ports)
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
+from datapath.act cimport ActOp
 from datapath.bytes cimport (
     cursor_left, cursor_limit, cursor_take, htobe16, htobe32, load_be16, load_u16, load_u32, load_u64, store_u32,
     store_u64,
 )
 from datapath.drops cimport DROP_RX_TOO_SHORT
-from datapath.flow_key cimport KEY_PACKET_WORDS
+from datapath.flow_key cimport KEY_PACKET_WORDS, FlowKey
 from datapath.packet cimport OFS_ABSENT, PacketPool, packet_alloc, packet_release, pool_destroy, pool_init
 
 cdef enum:
@@ -26,6 +27,7 @@ cdef enum:
     NSH_TYPE1_BYTES = 24
     FLOW_LABEL_MASK = 0xfffff
     TCP_BYTES = 20
+    TAIL_BYTES = 64            # parse_frame() only: room for `behind`
     TCP_FLAGS_MASK = 0x0fff
 
 
@@ -327,7 +329,8 @@ cdef void parse_ipv6(Packet *pkt, PacketKey *key, Cursor *cursor) noexcept nogil
 
 # -- the frame ---------------------------------------------------------------------------------------------------------
 
-# Unrolled by hand: a loop or memset() of 256 bytes becomes `rep stos`, which alone costs what the rest of parsing does.
+# Unrolled by hand: gcc -O2 turns a loop or memset() of 256 bytes into `rep stos`. Measured, IPv4/UDP frame parsed from
+# a warm cache, median of 7 runs of 2 million: 20 ns with memset(), 6 ns with these stores.
 cdef inline void clear_8_words(uint64_t *word) noexcept nogil:
     word[0] = 0
     word[1] = 0
@@ -379,10 +382,11 @@ cdef int parse(Packet *pkt, PacketKey *key) noexcept nogil:
     return 0
 
 
-def parse_frame(bytes frame, uint32_t in_port=0) -> tuple:
+def parse_frame(bytes frame, uint32_t in_port=0, bytes behind=b"") -> tuple:
     """Parse one frame as the forwarder does; for tests, trace and embedding.
 
-    frame: bytes from the Ethernet header on; in_port: datapath port number. Returns (drop reason number or 0, key
+    frame: bytes from the Ethernet header on; in_port: datapath port number; behind: what an earlier
+    frame left in the buffer behind this one. Returns (drop reason number or 0, key
     bytes of KEY_PACKET_WORDS words, l3_ofs, l4_ofs, l25_ofs, TCP flags), offsets in bytes or None. Raises
     MemoryError, and ValueError for a frame too long for any buffer.
     """
@@ -392,10 +396,12 @@ def parse_frame(bytes frame, uint32_t in_port=0) -> tuple:
     cdef int reason
     memset(&key, 0, sizeof(PacketKey))
     pool_init(&pool, 1, 1)
-    pkt = packet_alloc(&pool, <uint32_t>len(frame))
+    pkt = packet_alloc(&pool, <uint32_t>len(frame) + TAIL_BYTES)
     if pkt == NULL:
         raise ValueError(f"no buffer for a frame of {len(frame)} bytes")
     memcpy(pkt.data, <const uint8_t *>frame, len(frame))
+    memcpy(pkt.data + len(frame), <const uint8_t *>behind, min(<size_t>len(behind), <size_t>TAIL_BYTES))
+    pkt.length = <uint32_t>len(frame)
     pkt.in_port = in_port
     reason = parse(pkt, &key)
     offsets = tuple(None if ofs == OFS_ABSENT else ofs for ofs in (pkt.l3_ofs, pkt.l4_ofs, pkt.l25_ofs))
@@ -403,3 +409,10 @@ def parse_frame(bytes frame, uint32_t in_port=0) -> tuple:
     packet_release(pkt)
     pool_destroy(&pool)
     return result
+
+
+def struct_sizes() -> dict[str, int]:
+    """Return the sizes in bytes that the compiler gave to the structs of the tables; for the test of the layout."""
+    return {
+        "PacketKey": sizeof(PacketKey), "FlowKey": sizeof(FlowKey), "ActOp": sizeof(ActOp), "Packet": sizeof(Packet),
+    }
