@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from scapy.contrib.mpls import MPLS
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_EOL, IPOption_NOP
@@ -24,9 +25,9 @@ from scapy.layers.l2 import ARP, LLC, SNAP, Dot1AD, Dot1Q, Dot3, Ether
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Packet, Raw
 
-ETH = {"src": "02:00:00:00:00:0a", "dst": "02:00:00:00:00:0b"}
-V4 = {"src": "10.1.2.3", "dst": "192.168.7.9"}
-V6 = {"src": "2001:db8::1:2", "dst": "2001:db8:5::77"}
+ETH: dict[str, Any] = {"src": "02:00:00:00:00:0a", "dst": "02:00:00:00:00:0b"}
+V4: dict[str, Any] = {"src": "10.1.2.3", "dst": "192.168.7.9"}
+V6: dict[str, Any] = {"src": "2001:db8::1:2", "dst": "2001:db8:5::77"}
 SLL, TLL = "02:11:22:33:44:55", "02:66:77:88:99:aa"
 
 
@@ -34,11 +35,11 @@ def _eth() -> Packet:
     return Ether(**ETH)
 
 
-def _four(**fields: object) -> Packet:
+def _four(**fields: Any) -> Packet:
     return _eth() / IP(**V4, **fields)
 
 
-def _six(**fields: object) -> Packet:
+def _six(**fields: Any) -> Packet:
     return _eth() / IPv6(**V6, **fields)
 
 
