@@ -237,6 +237,7 @@ _ROWS: tuple[Error, ...] = (
     _error("NXBAC_CT_DATAPATH_SUPPORT", "NX1.3+(42)"),
     _error("NXBMC_CT_DATAPATH_SUPPORT", "NX1.3+(43)"),
     _error("NXTFFC_DUP_TABLE", "NX1.3+(44)"),
+    _error("OFPBRC_MULTIPART_REQUEST_TIMEOUT", "ONF1.3(2640) OF1.4+(1,14)"),
 )
 
 ERRORS: dict[str, Error] = {row.name: row for row in _ROWS}

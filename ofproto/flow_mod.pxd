@@ -57,6 +57,8 @@ cdef struct FlowMod:
     uint32_t out_port          # 32-bit form, OFPP_ANY = no filter
     uint32_t out_group
     OfActBuf acts              # owned; reused by the decoder
+    bint table_in_command      # set by the caller before decoding: the session has NXT_FLOW_MOD_TABLE_ID on, so in OpenFlow 1.0 and NXM the high
+                               # byte of the command is the table; the decoder reads it and leaves it
 
 cdef struct FlowStatsRequest:
     Match match
@@ -89,10 +91,10 @@ cdef struct OutBuf:            # growable output of the encoders
     uint32_t length
     uint32_t capacity
 
-# `body` starts at the OpenFlow header. The decoder checks everything that does not depend on the switch's state: lengths, match prerequisites,
+# `msg` starts at the OpenFlow header. The decoder checks everything that does not depend on the switch's state: lengths, match prerequisites,
 # masks, action lengths, arguments, field writability, table numbers of goto. nxt: the Nicira form (NXT_FLOW_MOD, NXST_FLOW).
 cdef uint32_t flow_mod_decode(const uint8_t *msg, uint32_t length, FlowMod *out) noexcept nogil
 cdef uint32_t flow_stats_request_decode(const uint8_t *msg, uint32_t length, FlowStatsRequest *out) noexcept nogil    # FLOW, AGGREGATE, NXST_*
-cdef int flow_stats_encode(OutBuf *out, const FlowRow *row, uint8_t version, bint nxst) noexcept nogil                # one entry of a reply; -1 without memory
+cdef int flow_stats_encode(OutBuf *out, const FlowRow *row, uint8_t version, bint nxst) noexcept nogil                # one entry of a reply; -1 without memory; an entry beyond 64 kB is left out
 cdef int flow_removed_encode(OutBuf *out, const FlowRow *row, uint8_t version, bint nxt) noexcept nogil               # whole message, xid 0
 cdef uint32_t actions_decode(const uint8_t *data, uint32_t length, uint8_t version, OfActBuf *out) noexcept nogil     # a bare action list (packet-out)

@@ -73,7 +73,7 @@ cdef struct OfActEnqueue:
 cdef struct OfActValue:
     OfAct h
     uint32_t value             # host order
-    uint32_t pad
+    uint32_t pad               # SET_L4_*: IP protocol that the match names, 0 = unknown; else 0
 cdef struct OfActValue64:
     OfAct h
     uint64_t value
