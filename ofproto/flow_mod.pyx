@@ -374,7 +374,8 @@ cdef int put_stats13(OutBuf *out, const FlowRow *row, uint8_t version) noexcept 
     put16(p + 12, row.priority)
     put16(p + 14, row.idle_timeout_s)
     put16(p + 16, row.hard_timeout_s)
-    put16(p + 18, row.flags & (FLOW_SEND_FLOW_REM | FLOW_NO_PKT_COUNTS | FLOW_NO_BYT_COUNTS))
+    if version >= V13:
+        put16(p + 18, row.flags)       # all of them, CHECK_OVERLAP and RESET_COUNTS too, as Open vSwitch shows them
     if version >= V14:
         put16(p + 20, row.importance)
     put64(p + 24, row.cookie)
