@@ -256,8 +256,8 @@ cdef uint32_t run_modify(FlowEditor *ed, FlowOp *op) noexcept nogil:
         return OFPFMFC_TABLE_FULL
     if ed.found.n:
         return modify_found(ed, op)
-    if op.fm.version == 1 and op.fm.cookie_mask == 0 and op.fm.new_cookie != COOKIE_NONE:
-        return run_add(ed, op)                             # OF.04
+    if op.fm.cookie_mask == 0 and op.fm.new_cookie != COOKIE_NONE:
+        return run_add(ed, op)                             # OpenFlow 1.0, 1.1 and NXM only (OF.04)
     return 0
 
 
@@ -303,13 +303,12 @@ cdef uint32_t op_check(const FlowMod *fm) noexcept nogil:
 cdef void op_decode(FlowOp *op, const uint8_t *msg, uint32_t length, bint nxt_table_id) noexcept nogil:
     cdef FlowMod *fm = &op.fm
     op.fresh = NULL
+    fm.table_in_command = nxt_table_id
     op.error = flow_mod_decode(msg, length, fm)
     if op.error == 0:
         op.error = op_check(fm)
     if op.error:
         return
-    if fm.command == FM_ADD and fm.version == 1:
-        fm.flags |= FLOW_RESET_COUNTS
     mask_shape(&fm.match.mask, &op.which.shape)
     op.which.value = &fm.match.value
     op.which.cookie = fm.cookie
