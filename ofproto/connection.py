@@ -1,0 +1,276 @@
+"""One OpenFlow connection of a bridge: its stream, its session, and what the controller asked for on it (CH.08, CH.09,
+CH.16).
+
+One task reads, handles and answers, in order: while a barrier waits or the peer does not take its answers, nothing more
+is read. Messages that nobody asked for (packet-ins, flow-removed, port-status) are written by others at any time.
+Thread rule: the control thread's event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ofproto import packet_in, ports
+from ofproto.errors import OpenFlowError
+from ofproto.handlers import HANDLERS, ROLE_EQUAL, ROLE_NAMES, ROLE_SECONDARY, Switchboard
+from ofproto.messages import MESSAGES
+from ofproto.session import Event, FlowMods, Lost, Negotiated, Request, Session
+from ofproto.wire import OFP10, OFP13, build
+from vslib import coverage, vlog
+from vslib.clock import CLOCK, Handle
+from vslib.stream import Stream
+
+if TYPE_CHECKING:
+    from ofproto.controllers import Channel
+
+READ_BYTES = 1 << 16
+OUTPUT_HIGH_BYTES = 1 << 18  # more waits for the peer before the next message is handled (CH.16)
+PACKET_IN_HIGH_BYTES = 1 << 20  # packet-ins are dropped while more than this waits
+OUTPUT_MAX_BYTES = 1 << 26  # a peer that lets this much pile up is dropped
+SLICE_NS = 10_000_000  # the loop is let go after this time, or
+SLICE_EVENTS = 256  # after this many events
+FLOW_MODS_A_RUN = 512
+DEFAULT_MISS_SEND_LEN = 128
+PACKET_INS = sum(
+    1 << r for r in (packet_in.NO_MATCH, packet_in.ACTION, packet_in.ACTION_SET, packet_in.GROUP, packet_in.PACKET_OUT)
+)
+PACKET_INS |= 1 << packet_in.EXPLICIT_MISS
+FLOW_REMOVALS, PORT_CHANGES = 0xF, 0x7
+
+log = vlog.get("connmgr")
+_errors_limit = vlog.RateLimit(10, 10)
+_received = coverage.counter("rconn_received")
+_overflow = coverage.counter("packet_in_overflow")
+
+
+class Codec(Protocol):
+    """What the channel needs of the compiled codec (`ofproto.flow_mod`)."""
+
+    def decode_actions(self, data: bytes, version: int) -> bytes: ...
+    def encode_packet_in_match(self, key: bytes, version: int) -> bytes: ...
+
+
+class Connection:
+    """See the module; service: asynchronous messages only after miss_send_len was raised."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        stream: Stream,
+        name: str,
+        *,
+        service: bool,
+        on_negotiated: Callable[[], None] | None = None,
+    ) -> None:
+        self.channel = channel
+        self.bridge: Switchboard = channel.bridge
+        self.codec: Codec = channel.codec
+        self.stream = stream
+        self.name = name
+        self.service = service
+        self.session = Session(channel.bridge.allowed_versions, name)
+        self.heard: Callable[[], None] | None = None  # called when anything arrives
+        self.lost = ""  # why it ended
+        self._on_negotiated = on_negotiated
+        self._timer: Handle | None = None
+        self._sliced_ns = 0
+        self._sliced_events = 0
+        self.role = ROLE_EQUAL
+        self.miss_send_len = 0 if service else DEFAULT_MISS_SEND_LEN
+        self.controller_id = 0
+        self.packet_in_form = packet_in.STANDARD
+        self.nxm_flows = False
+        self.table_in_command = False
+        # Reasons wanted as primary or equal, and as secondary.
+        self.async_masks = {
+            "packet_in": [PACKET_INS, 0],
+            "flow_removed": [FLOW_REMOVALS, 0],
+            "port_status": [PORT_CHANGES, PORT_CHANGES],
+        }
+
+    # -- what it is
+
+    @property
+    def version(self) -> int:
+        """Return the agreed wire version, 0 before the handshake."""
+        return self.session.version
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the handshake is done and the connection is not lost."""
+        return self.session.state == "RUNNING"
+
+    @property
+    def role_name(self) -> str:
+        """Return the role as the database has it."""
+        return ROLE_NAMES[self.role]
+
+    @property
+    def wants_invalid_ttl(self) -> bool:
+        """Tell whether packets with an invalid TTL are to be sent (as primary or equal)."""
+        return bool(self.async_masks["packet_in"][0] >> packet_in.INVALID_TTL & 1)
+
+    def takes(self, kind: str, reason: int) -> bool:
+        """Tell whether the controller gets asynchronous messages of a kind for a reason (MS.40, CH.09)."""
+        if not self.running or (self.service and not self.miss_send_len):
+            return False
+        return bool(self.async_masks[kind][self.role == ROLE_SECONDARY] >> reason & 1)
+
+    # -- the one task
+
+    async def run(self) -> str:
+        """Talk until the connection ends and return why; the stream is closed then."""
+        try:
+            await self._talk()
+        except ConnectionError as error:
+            self.lost = (
+                self.lost
+                or (error.strerror if isinstance(error, OSError) and error.strerror else str(error))
+                or "Connection reset by peer"
+            )
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self.stream.close()
+            self.session.state = "LOST"
+        return self.lost
+
+    async def _talk(self) -> None:
+        self.flush()
+        while not self.lost:
+            data = await self.stream.read(READ_BYTES)
+            if not data:
+                self.lost = "End of file"
+                return
+            _received.inc()
+            if self.heard is not None:
+                self.heard()
+            for event in self.session.receive(data):
+                await _EVENTS[type(event)](self, event)
+                await self.flush_and_drain()
+                await self._let_others_run()
+            await self.flush_and_drain()
+            self._arm_timer()
+
+    async def _let_others_run(self) -> None:
+        self._sliced_events += 1
+        if self._sliced_events >= SLICE_EVENTS or CLOCK.now_ns() - self._sliced_ns >= SLICE_NS:
+            await CLOCK.sleep(0)
+            self._sliced_ns, self._sliced_events = CLOCK.now_ns(), 0
+
+    async def _negotiated(self, event: Negotiated) -> None:
+        if self._on_negotiated is not None:
+            self._on_negotiated()
+        self.channel.wishes_changed()
+
+    async def _lost(self, event: Lost) -> None:
+        log.warn("%s: connection dropped (%s)", self.name, event.reason, rl=_errors_limit)
+        self.lost = "Protocol error"
+
+    async def _request(self, request: Request) -> None:
+        try:
+            waiting = HANDLERS[request.kind.handler](self, request)
+            if waiting is not None:
+                await waiting
+        except OpenFlowError as error:
+            self._answer_error(error.name, request.data, request.kind.name)
+        except ConnectionError:
+            raise
+        except Exception:  # our bug: the peer is told that it will get nothing, and everything else goes on
+            log.exception("%s: %s failed: %s", self.name, request.kind.name, request.data[:64].hex())
+            self._answer_error("OFPBRC_EPERM", request.data, request.kind.name)
+
+    def _answer_error(self, name: str, message: bytes, kind: str) -> None:
+        log.info("%s: sending %s error reply to %s message", self.name, name, kind, rl=_errors_limit)
+        self.session.error(name, message)
+
+    async def _flow_mods(self, event: FlowMods) -> None:
+        """Apply a run of flow-mods, a part at a time so that the loop never waits long."""
+        messages = event.messages
+        for first in range(0, len(messages), FLOW_MODS_A_RUN):
+            part = messages[first : first + FLOW_MODS_A_RUN]
+            if self.role == ROLE_SECONDARY:
+                for message in part:
+                    self._answer_error("OFPBRC_IS_SECONDARY", message, "OFPT_FLOW_MOD")
+                continue
+            try:
+                removed, errors = self.bridge.flows.apply_many(part, self.table_in_command)
+            except Exception:
+                log.exception("%s: flow_mod failed", self.name)
+                removed, errors = [], [(i, OpenFlowError("OFPFMFC_UNKNOWN")) for i in range(len(part))]
+            for index, error in errors:
+                self._answer_error(error.name, part[index], "OFPT_FLOW_MOD")
+            if removed:
+                self.bridge.flow_removed_ready(removed)
+            await self.flush_and_drain()
+            await self._let_others_run()
+
+    # -- output
+
+    def flush(self) -> None:
+        """Hand what the session has queued to the stream; a peer that takes nothing for too long is dropped."""
+        data = self.session.outgoing()
+        if data:
+            self.stream.write(data)
+            if self.stream.queued_bytes > OUTPUT_MAX_BYTES:
+                log.warn("%s: dropping connection that has %d bytes waiting", self.name, self.stream.queued_bytes)
+                self.lost = "No buffer space available"
+                self.stream.abort()
+
+    async def flush_and_drain(self) -> None:
+        """Flush, and wait while the peer is slow; raises ConnectionError when it is gone."""
+        self.flush()
+        if self.stream.queued_bytes > OUTPUT_HIGH_BYTES:
+            await self.stream.drain()
+
+    def probe(self) -> None:
+        """Send an echo request."""
+        self.session.probe()
+        self.flush()
+
+    def _arm_timer(self) -> None:
+        """See to it that unfinished multipart requests are given up in time."""
+        if self._timer is not None or self.session.deadline_ms is None:
+            return
+        self._timer = CLOCK.call_later(max(0, self.session.deadline_ms - CLOCK.now_ms()) / 1000, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self.session.expire()
+        self.flush()
+        self._arm_timer()
+
+    # -- asynchronous messages
+
+    def send_packet_in(self, punt: Any) -> None:
+        """Send a frame that a forwarder set aside, if the controller wants it and takes them as fast as they come."""
+        if punt.controller_id != self.controller_id or not self.takes("packet_in", punt.reason):
+            return
+        if self.stream.queued_bytes > PACKET_IN_HIGH_BYTES:
+            _overflow.inc()
+            return
+        self.session.send(packet_in.encode(punt, self.version, self.packet_in_form, self.codec.encode_packet_in_match))
+        self.flush()
+
+    def send_flow_removed(self, removed: Any) -> None:
+        """Tell the controller of a removed flow (`ofproto.flow_table.RemovedFlow`), if it wants to know."""
+        if self.takes("flow_removed", removed.reason):
+            self.session.send(removed.encode(self.version, self.version == OFP10 and self.nxm_flows))
+            self.flush()
+
+    def send_port_status(self, reason: int, port: ports.PortDesc) -> None:
+        """Tell the controller of a change of a port, if it wants to know."""
+        if self.takes("port_status", reason):
+            key = MESSAGES["OFPT_PORT_STATUS"].keys[self.version]
+            self.session.send(build(self.version, key, 0, ports.pack_status(reason, port, self.version)))
+            self.flush()
+
+
+_EVENTS: dict[type[Event], Callable[[Connection, Any], Any]] = {
+    Request: Connection._request,
+    FlowMods: Connection._flow_mods,
+    Negotiated: Connection._negotiated,
+    Lost: Connection._lost,
+}
+assert OFP13 in MESSAGES["OFPT_PORT_STATUS"].keys

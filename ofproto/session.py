@@ -1,0 +1,317 @@
+"""One OpenFlow connection without I/O: framing, version negotiation, and messages sorted by their row in MESSAGES
+(CH.05, CH.06).
+
+The owner feeds received bytes to `receive` and gets events in order; it sends what `outgoing` returns. What breaks the
+protocol beyond repair ends in one `Lost` event; everything else is answered with the error that Open vSwitch gives. The
+states are the rows of STATES.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from ofproto import wire
+from ofproto.errors import OpenFlowError, encode_error
+from ofproto.messages import BY_KEY, KNOWN_VENDORS, MESSAGES, VERSIONS, Kind
+from vslib.clock import CLOCK
+from vslib.errors import PeerError
+
+IMPLEMENTED = frozenset(VERSIONS)
+HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY = 0, 1, 2, 3
+ANY_VERSION = (HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY)  # types that may come in another version than the negotiated one
+VERSION_BITMAP = 1  # OFPHET_VERSIONBITMAP
+LAST_VERSION = 6
+PARTIAL_TIMEOUT_MS = 1000
+PARTIALS_MAX = 32
+PARTIAL_BYTES_MAX = 1 << 20
+TABLE_FEATURES = "OFPST_TABLE_FEATURES request"
+
+
+class Request(NamedTuple):
+    """A message to handle; `data` is the whole message, its body starts at `offset`."""
+
+    kind: Kind
+    data: bytes
+    version: int
+    offset: int
+
+    @property
+    def xid(self) -> int:
+        """Return the transaction id."""
+        return wire.xid_of(self.data)
+
+
+class FlowMods(NamedTuple):
+    """Flow-mods that follow each other directly, whole messages, in order."""
+
+    messages: list[bytes]
+
+
+class Negotiated(NamedTuple):
+    """The peer's HELLO came and a version is agreed."""
+
+    version: int
+
+
+class Lost(NamedTuple):
+    """The connection is of no use any more; send what is outgoing, then close it."""
+
+    reason: str
+
+
+Event = Request | FlowMods | Negotiated | Lost
+
+
+class Partial(NamedTuple):
+    """A multipart request whose last part has not come."""
+
+    kind: Kind
+    data: bytes
+    deadline_ms: int
+
+
+def version_bits(versions: Iterable[int]) -> int:
+    """Return the bitmap of OpenFlow versions."""
+    return sum(1 << version for version in set(versions))
+
+
+def _contiguous(versions: Iterable[int]) -> bool:
+    """Tell whether the versions run from 1.0 without a gap (CH.06)."""
+    return sorted(set(versions)) == list(range(1, len(set(versions)) + 1))
+
+
+def describe_versions(versions: Iterable[int]) -> str:
+    """Return the set of versions in words."""
+    ordered = sorted(set(versions))
+    if not ordered:
+        return "no version"
+    if len(ordered) > 1 and _contiguous(ordered):
+        return f"version 0x{ordered[-1]:02x} and earlier"
+    return ("version " if len(ordered) == 1 else "versions ") + ", ".join(f"0x{v:02x}" for v in ordered)
+
+
+def make_hello(allowed: Iterable[int], xid: int) -> bytes:
+    """Return our HELLO: exactly 8 bytes when the allowed versions run from 1.0, with a version bitmap otherwise
+    (D.1.1).
+    """
+    allowed = set(allowed)
+    spoken = allowed & IMPLEMENTED
+    version = max(spoken or allowed or {wire.OFP10})
+    body = b"" if _contiguous(allowed) else struct.pack("!HHI", VERSION_BITMAP, 8, version_bits(spoken))
+    return wire.build(version, wire.Key(HELLO), xid, body)
+
+
+def read_hello(message: bytes) -> frozenset[int]:
+    """Return the versions that a peer's HELLO offers; one without a usable bitmap offers its own version and all
+    before.
+    """
+    header = wire.header_of(message)
+    at = 8
+    while at + 4 <= len(message):
+        kind, length = struct.unpack_from("!HH", message, at)
+        if length < 4 or at + length > len(message):
+            break
+        if kind == VERSION_BITMAP and length >= 8:
+            words = struct.unpack_from(f"!{(length - 4) // 4}I", message, at + 4)
+            found = frozenset(32 * i + bit for i, word in enumerate(words) for bit in range(32) if word >> bit & 1) - {
+                0
+            }
+            if found:
+                return found
+        at += (length + 7) // 8 * 8
+    return frozenset(range(1, header.version + 1))
+
+
+class Session:
+    """The protocol state of one connection; `allowed`: the wire versions that the bridge's configuration permits."""
+
+    def __init__(self, allowed: Iterable[int], name: str = "") -> None:
+        self.name = name
+        self.state = "HELLO"
+        self.version = 0  # agreed version, 0 before
+        self._allowed = frozenset(allowed)
+        self._framer = wire.Framer()
+        self._out: list[bytes] = []
+        self._xid = 0
+        self._partials: dict[int, Partial] = {}
+        self.send(make_hello(self._allowed, self.new_xid()))
+
+    # -- output
+
+    def new_xid(self) -> int:
+        """Return a transaction id for a message of our own."""
+        self._xid = self._xid % 0xFFFFFFFF + 1
+        return self._xid
+
+    def send(self, message: bytes) -> None:
+        """Queue a whole message."""
+        self._out.append(message)
+
+    def reply(self, request: Request, kind: str, body: bytes = b"", flags: int = 0) -> None:
+        """Queue an answer of the kind `kind` (a name of MESSAGES) in the request's version and with its transaction id."""
+        key = MESSAGES[kind].keys[request.version]
+        self.send(wire.build(request.version, key, request.xid, body, flags))
+
+    def reply_parts(self, request: Request, kind: str, bodies: list[bytes]) -> None:
+        """Queue a multipart answer; all parts but the last carry MORE."""
+        for i, body in enumerate(bodies):
+            self.reply(request, kind, body, wire.MORE if i + 1 < len(bodies) else 0)
+
+    def error(self, name: str, message: bytes) -> None:
+        """Queue the error called `name` about `message`; nothing when its version has no error numbers."""
+        if 1 <= message[0] <= LAST_VERSION:
+            self.send(encode_error(name, message[0], wire.xid_of(message), message))
+
+    def probe(self) -> None:
+        """Queue an echo request, which the peer must answer."""
+        version = self.version or max(self._allowed & IMPLEMENTED or {wire.OFP10})
+        self.send(wire.build(version, wire.Key(ECHO_REQUEST), self.new_xid(), b""))
+
+    def outgoing(self) -> bytes:
+        """Return what is to be sent now and forget it."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    # -- input
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take received bytes and return what they amount to, in order; after `Lost` everything is ignored."""
+        events: list[Event] = []
+        if self.state == "LOST":
+            return events
+        try:
+            messages = self._framer.feed(data)
+        except PeerError as error:
+            self._lose(str(error), events)
+            return events
+        for message in messages:
+            STATES[self.state](self, message, events)
+        return events
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """Return when `expire` has something to do, None for never."""
+        return min((p.deadline_ms for p in self._partials.values()), default=None)
+
+    def expire(self) -> None:
+        """Give up multipart requests whose last part did not come in time."""
+        now_ms = CLOCK.now_ms()
+        for xid, partial in list(self._partials.items()):
+            if partial.deadline_ms <= now_ms:
+                del self._partials[xid]
+                self.error("OFPBRC_MULTIPART_REQUEST_TIMEOUT", partial.data)
+
+    def _lose(self, reason: str, events: list[Event]) -> None:
+        self.state = "LOST"
+        events.append(Lost(reason))
+
+    def _ignore(self, message: bytes, events: list[Event]) -> None:
+        """State LOST: the owner is about to close."""
+
+    def _hello(self, message: bytes, events: list[Event]) -> None:
+        """State HELLO: nothing but the peer's HELLO may come."""
+        header = wire.header_of(message)
+        if header.type != HELLO or header.version == 0:
+            self._lose(f"received message type {header.type} of version {header.version} while expecting hello", events)
+            return
+        offered = read_hello(message)
+        ours = self._allowed & IMPLEMENTED
+        common = offered & ours
+        # A short HELLO of ours claims all versions up to its own: the peer may settle on one that we do not speak.
+        agreed_by_peer = (
+            max(offered & frozenset(range(1, max(ours) + 1)), default=0) if ours and _contiguous(self._allowed) else 0
+        )
+        if not common or agreed_by_peer > max(common):
+            text = (
+                f"We support {describe_versions(ours)}, you support {describe_versions(offered)}, no common versions."
+            )
+            version = header.version if header.version <= LAST_VERSION else wire.OFP10
+            body = encode_error("OFPHFC_INCOMPATIBLE", version, 0, text.encode())
+            self.send(body)
+            self._lose("version negotiation failed (" + text + ")", events)
+            return
+        self.version = max(common)
+        self.state = "RUNNING"
+        events.append(Negotiated(self.version))
+
+    def _message(self, message: bytes, events: list[Event]) -> None:
+        """State RUNNING: sort a message by its row."""
+        try:
+            request = self._classify(message)
+        except OpenFlowError as error:
+            self.error(error.name, message)
+            return
+        if request.kind.handler == "flow_mod":
+            if events and isinstance(events[-1], FlowMods):
+                events[-1].messages.append(message)
+            else:
+                events.append(FlowMods([message]))
+            return
+        whole = self._assemble(request) if request.kind.keys[request.version].stat is not None else request
+        if whole is not None:
+            events.append(whole)
+
+    def _classify(self, message: bytes) -> Request:
+        """Return the request that a message is; raises OpenFlowError for what cannot be one."""
+        version, kind_number = message[0], message[1]
+        if version != self.version:
+            if kind_number not in ANY_VERSION:
+                raise OpenFlowError("OFPBRC_BAD_VERSION")
+            if version not in BY_KEY:
+                version = self.version
+        try:
+            key = wire.key_of(message) if version == message[0] else wire.Key(kind_number)
+        except ValueError:
+            raise OpenFlowError("OFPBRC_BAD_LEN") from None
+        kind = BY_KEY[version].get(key)
+        if kind is None:
+            raise OpenFlowError(_unknown(key))
+        if not kind.fits(version, len(message)):
+            raise OpenFlowError("OFPBRC_BAD_LEN")
+        if not kind.handler:
+            raise OpenFlowError("OFPBRC_BAD_TYPE" if key.stat is None else "OFPBRC_BAD_STAT")
+        return Request(kind, message, version, wire.header_bytes(version, key))
+
+    def _assemble(self, request: Request) -> Request | None:
+        """Return a multipart request once its last part is here, None before; OpenFlow 1.0 has no parts."""
+        if request.version == wire.OFP10:
+            return request
+        more = bool(wire.stat_flags(request.data) & wire.MORE)
+        partial = self._partials.pop(request.xid, None)
+        if partial is None and not more:
+            return request
+        body = request.data[request.offset :]
+        if partial is not None:
+            both = body and len(partial.data) > request.offset
+            if partial.kind is not request.kind or (both and request.kind.name != TABLE_FEATURES):
+                self.error("OFPBRC_BAD_STAT", request.data)
+                return None
+        so_far = request.data if partial is None else partial.data + body
+        if more:
+            self._keep(request, so_far, partial)
+            return None
+        return request._replace(data=so_far)
+
+    def _keep(self, request: Request, so_far: bytes, partial: Partial | None) -> None:
+        if len(self._partials) >= PARTIALS_MAX or len(so_far) > PARTIAL_BYTES_MAX:
+            self.error("OFPBRC_MULTIPART_BUFFER_OVERFLOW", request.data)
+            return
+        deadline_ms = CLOCK.now_ms() + PARTIAL_TIMEOUT_MS if partial is None else partial.deadline_ms
+        self._partials[request.xid] = Partial(request.kind, so_far, deadline_ms)
+
+
+def _unknown(key: wire.Key) -> str:
+    """Return the name of the error for a message without a row."""
+    if key.vendor is not None:
+        return "OFPBRC_BAD_SUBTYPE" if key.vendor in KNOWN_VENDORS else "OFPBRC_BAD_VENDOR"
+    return "OFPBRC_BAD_TYPE" if key.stat is None else "OFPBRC_BAD_STAT"
+
+
+STATES: dict[str, Callable[[Session, bytes, list[Event]], None]] = {
+    "HELLO": Session._hello,
+    "RUNNING": Session._message,
+    "LOST": Session._ignore,
+}
