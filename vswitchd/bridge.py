@@ -6,6 +6,7 @@ control thread only.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -194,9 +195,9 @@ class Bridge:
 
         port = self.numbers.get(number)
         if port is None:
-            raise OpenFlowError.named("OFPPMFC_BAD_PORT")
+            raise OpenFlowError("OFPPMFC_BAD_PORT")
         if mac != port.link.mac:
-            raise OpenFlowError.named("OFPPMFC_BAD_HW_ADDR")
+            raise OpenFlowError("OFPPMFC_BAD_HW_ADDR")
         before = port.describe()
         mask &= PORT_MOD_BITS
         if mask & OFPPC_PORT_DOWN and port.handle is not None:
@@ -214,6 +215,16 @@ class Bridge:
         port = self.numbers.get(in_port)
         dp_in = port.dp_port if port is not None and port.dp_port is not None else 0
         self.core.datapath.execute(frame, dp_in, self.handle.packet_out(ofacts, in_port))
+
+    def switch_config(self, *, frag_mode: int, miss_punt: bool, ttl_punt: bool) -> None:
+        """Take over what the connected controllers want: OFPC_FRAG_ mode, table misses, packets with an invalid TTL."""
+        self.handle.configure(frag_mode=frag_mode, miss_punt=miss_punt, ttl_punt=ttl_punt)
+
+    async def fresh_counts(self) -> None:
+        """Return when the forwarders have brought what they counted so far to the rules and ports."""
+        counted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.core.datapath.push_credits(callback=lambda: counted.done() or counted.set_result(None))
+        await counted
 
     async def barrier(self) -> None:
         """Return when every forwarder uses the tables of now and packet-outs so far are done."""
