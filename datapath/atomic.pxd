@@ -1,7 +1,8 @@
 """The few atomic operations of the datapath, as inlines over the compiler's builtins.
 
-Forwarders and the control thread share single words only: list heads, flags and counters. Every pairing (who releases, who acquires,
-where the full fence of the sleep protocol stands) is written down where it is used: mailbox.pyx and forwarder.pyx.
+Forwarders and the control thread share single words only: list heads, flags and counters. Every pairing (who releases,
+who acquires, where the full fence of the sleep protocol stands) is written down where it is used: mailbox.pyx and
+forwarder.pyx.
 """
 
 from libc.stdint cimport uint64_t

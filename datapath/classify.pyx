@@ -13,7 +13,8 @@ from datapath.forwarder cimport Forwarder, Group
 from datapath.hash cimport hash_words
 from datapath.mailbox cimport Command
 from datapath.megaflow cimport (
-    Megaflow, classifier_insert, classifier_lookup, classifier_mask_is, classifier_reap, classifier_remove, megaflow_replace,
+    Megaflow, classifier_insert, classifier_lookup, classifier_mask_is, classifier_reap, classifier_remove,
+    megaflow_replace,
 )
 from datapath.packet cimport Batch, Packet, packet_alloc
 from datapath.parse cimport parse
@@ -57,7 +58,10 @@ cdef void parse_all(Forwarder *fwd) noexcept nogil:
 
 
 cdef uint32_t classify_some(Forwarder *fwd, uint32_t start) noexcept nogil:
-    """Look up and run packets from `start` on, up to one whose translation changed the tables; returns where to go on."""
+    """Look up and run packets from `start` on, up to one whose translation changed the tables.
+
+    Returns where to go on.
+    """
     cdef uint32_t i = start
     cdef Packet *pkt
     cdef Megaflow *flow
@@ -128,8 +132,12 @@ cdef bint classify_slowly(Forwarder *fwd, uint32_t i, Megaflow *flow) noexcept n
 
 # ---- translation ----
 
-cdef Program *translate(Forwarder *fwd, TranslateFn fn, void *ctx, const PacketKey *key, Packet *pkt, const Program *known) noexcept nogil:
-    """Fill fwd.translation; its program (`known` itself if equal), or NULL when the packet was dropped (counted, released)."""
+cdef Program *translate(Forwarder *fwd, TranslateFn fn, void *ctx, const PacketKey *key, Packet *pkt,
+                        const Program *known) noexcept nogil:
+    """Fill fwd.translation.
+
+    Its program (`known` itself if equal), or NULL when the packet was dropped (counted, released).
+    """
     cdef Translation *out = &fwd.translation
     cdef Program *program
     cdef int reason
@@ -170,7 +178,8 @@ cdef void release_owner(Forwarder *fwd, void *owner) noexcept nogil:
 cdef uint8_t translate_packet(Forwarder *fwd, const PacketKey *key, Packet *pkt, Megaflow *stale) noexcept nogil:
     """Translate a packet that missed, or hit a megaflow that the tables have changed under; its group, or NO_GROUP."""
     cdef Translation *out = &fwd.translation
-    cdef Program *program = translate(fwd, fwd.handler.translate, fwd.handler.ctx, key, pkt, NULL if stale == NULL else stale.program)
+    cdef Program *program = translate(fwd, fwd.handler.translate, fwd.handler.ctx, key, pkt,
+                                      NULL if stale == NULL else stale.program)
     cdef Megaflow *flow = NULL
     if program == NULL:
         if stale != NULL:
@@ -190,7 +199,10 @@ cdef uint8_t translate_packet(Forwarder *fwd, const PacketKey *key, Packet *pkt,
 
 
 cdef Megaflow *install(Forwarder *fwd, const PacketKey *key, Program *program, Megaflow *stale) noexcept nogil:
-    """Put the translation into the megaflow that it renews, or a new one; NULL without memory (then the packet still has its program)."""
+    """Put the translation into the megaflow that it renews, or a new one.
+
+    NULL without memory (then the packet still has its program).
+    """
     cdef Translation *out = &fwd.translation
     cdef uint8_t *mask = <uint8_t *> out.mask
     memset(mask + OFS_IN_PORT, 0xff, 4)
@@ -255,7 +267,8 @@ cdef void run_uncached(Forwarder *fwd, Group *group) noexcept nogil:
     program_run(&fwd.sender, group.program, &fwd.sorted[group.at - group.n], group.n)
     program_unref(group.program)
     if group.owner != NULL:
-        fwd.handler.credit(fwd.handler.ctx, group.owner, group.n, group.bytes, fwd.now_ns, <unsigned short> group.tcp_flags)
+        fwd.handler.credit(fwd.handler.ctx, group.owner, group.n, group.bytes, fwd.now_ns,
+                           <unsigned short> group.tcp_flags)
         fwd.handler.release(fwd.handler.ctx, group.owner)
 
 

@@ -4,5 +4,7 @@ from libc.stdint cimport uint32_t
 
 from datapath.forwarder cimport Forwarder
 
-cdef uint32_t commands_run(Forwarder *fwd) noexcept nogil          # take and run what is in the mailbox; sliced ones only begin. Returns their number
-cdef uint32_t commands_slice(Forwarder *fwd) noexcept nogil        # at most SLICE megaflows of the oldest sliced command; 0 = there is none
+# take and run what is in the mailbox; sliced ones only begin. Returns their number
+cdef uint32_t commands_run(Forwarder *fwd) noexcept nogil
+# at most SLICE megaflows of the oldest sliced command; 0 = there is none
+cdef uint32_t commands_slice(Forwarder *fwd) noexcept nogil

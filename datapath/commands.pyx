@@ -1,4 +1,4 @@
-"""Commands: one function per kind, found in the tables RUN (done at once) and VISIT (per megaflow of a sliced command)."""
+"""Commands: one function per kind, in the tables RUN (done at once) and VISIT (per megaflow of a sliced one)."""
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -10,14 +10,16 @@ from datapath.classify cimport flow_is_current, frame_run
 from datapath.execute cimport sender_attach, sender_detach
 from datapath.forwarder cimport SLICE, Forwarder
 from datapath.mailbox cimport (
-    CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_STOP, CMD_SWEEP, FIRST_SLICED, N_COMMAND_KINDS, Command,
+    CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_STOP, CMD_SWEEP, FIRST_SLICED,
+    N_COMMAND_KINDS, Command,
     DumpRow, mailbox_complete, stack_take_all,
 )
 from datapath.megaflow cimport Megaflow, Subtable, classifier_reap, classifier_remove, megaflow_push
 from datapath.rx_ports cimport rx_ports_add, rx_ports_remove, rx_ports_rewatch
 
 ctypedef int (*RunFn)(Forwarder *fwd, Command *command) noexcept nogil                 # Command.status
-ctypedef void (*VisitFn)(Forwarder *fwd, Command *command, Megaflow *flow) noexcept nogil      # may remove this megaflow, no other
+# May remove this megaflow, no other.
+ctypedef void (*VisitFn)(Forwarder *fwd, Command *command, Megaflow *flow) noexcept nogil
 
 
 # ---- done at once ----
@@ -96,7 +98,10 @@ cdef void append_sliced(Forwarder *fwd, Command *command) noexcept nogil:
 
 
 cdef void visit_sweep(Forwarder *fwd, Command *command, Megaflow *flow) noexcept nogil:
-    """Push counts; remove what is idle, and what the tables have changed under unless it is in use (then its next packet renews it)."""
+    """Push counts.
+
+    Remove what is idle, and what the tables have changed under unless it is in use (then its next packet renews it).
+    """
     cdef bint unused = flow.packets == flow.pushed_packets
     cdef bint idle = fwd.now_ns - flow.used_ns > command.max_idle_ns
     megaflow_push(&fwd.classifier, flow)

@@ -1,7 +1,8 @@
-"""Core: the shell around the forwarders. Owns their memory and threads, checks arguments, posts commands and collects what was done.
+"""Core: the shell around the forwarders. Owns their memory and threads, checks arguments, posts commands and collects
+what was done.
 
-Thread rule: every method runs with the GIL on a Python thread; forwarder threads enter `_run` once and stay without the GIL until they are
-stopped. Policy (port numbers, who receives what) is in datapath.py.
+Thread rule: every method runs with the GIL on a Python thread; forwarder threads enter `_run` once and stay without the
+GIL until they are stopped. Policy (port numbers, who receives what) is in datapath.py.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -21,7 +22,8 @@ from datapath.forwarder cimport (
     Forwarder, forwarder_destroy, forwarder_init, forwarder_loop, forwarder_step, monotonic_ns,
 )
 from datapath.mailbox cimport (
-    CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_STOP, CMD_SWEEP, Command, DumpRow, Stack, command_free,
+    CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_STOP, CMD_SWEEP, Command, DumpRow,
+    Stack, command_free,
     command_new, fd_drain, fd_signal, mailbox_passed, mailbox_post, stack_take_all,
 )
 from datapath.packet cimport LARGE_FRAME_MAX, Packet
@@ -52,19 +54,22 @@ cdef extern from "<poll.h>" nogil:
 
 cdef enum:
     CACHE_LINE = 64
-    SAME_CLOCK_NS = 1000000    # a smaller difference between vslib's clock and the host's is the time it took to read both
+    SAME_CLOCK_NS = 1000000    # a smaller difference between vslib's clock and the host's is the time it took to read
+                               # both
 
 DROP_NAMES = tuple(symbol for symbol, _ in DROPS)
 
 
 # ---- before ofproto has come: every packet is dropped ----
 
-cdef int no_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns,
+cdef int no_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version,
+                      int64_t now_ns,
                       Translation *out) noexcept nogil:
     return DROP_MISS_NO_BRIDGE
 
 
-cdef void no_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes, int64_t used_ns, unsigned short tcp_flags) noexcept nogil:
+cdef void no_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes, int64_t used_ns,
+                    unsigned short tcp_flags) noexcept nogil:
     pass
 
 
@@ -102,7 +107,8 @@ cdef class Request:
 cdef class Core:
     """Forwarders and their mailboxes.
 
-    n_forwarders: 1..16; inline: no threads, `step` runs everything on the caller's. Raises ConfigError for a bad number, MemoryError.
+    n_forwarders: 1..16; inline: no threads, `step` runs everything on the caller's. Raises ConfigError for a bad
+    number, MemoryError.
     """
 
     cdef Forwarder *fwds[FORWARDERS_MAX]
@@ -115,20 +121,24 @@ cdef class Core:
     cdef readonly int completion_fd    # readable while `done` or `ready` hold something
     cdef list ready                    # callbacks of finished requests
     cdef list threads
+    cdef object collecting             # lock: whoever waits for completions is the only one to take them, so that
+                                       # none is missed
 
     def __cinit__(self, uint32_t n_forwarders, bint inline=False):
+        cdef size_t n_bytes = (sizeof(Forwarder) + CACHE_LINE - 1) & ~<size_t> (CACHE_LINE - 1)
         cdef uint32_t i
         if not 0 < n_forwarders <= FORWARDERS_MAX:
             raise ConfigError(f"{n_forwarders} forwarders are not in 1..{FORWARDERS_MAX}")
         self.inline = inline
         self.ready = []
         self.threads = []
+        self.collecting = threading.Lock()
         self.handler = MissHandler(NULL, no_translate, no_credit, no_release, no_punt, no_version, no_changes)
         self.completion_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         if self.completion_fd < 0:
             raise OSError("no event descriptor")
         for i in range(n_forwarders):
-            self.fwds[i] = <Forwarder *> aligned_alloc(CACHE_LINE, (sizeof(Forwarder) + CACHE_LINE - 1) & ~<size_t> (CACHE_LINE - 1))
+            self.fwds[i] = <Forwarder *> aligned_alloc(CACHE_LINE, n_bytes)
             if self.fwds[i] == NULL:
                 raise MemoryError
             self.n_forwarders = i + 1
@@ -211,7 +221,10 @@ cdef class Core:
         return command
 
     cdef int collect(self) except -1:
-        """Take what forwarders have done; callbacks of finished requests become ready."""
+        """Take what forwarders have done; callbacks of finished requests become ready.
+
+        The caller holds `collecting`.
+        """
         cdef Command *command
         cdef Command *following
         cdef Request request
@@ -235,14 +248,15 @@ cdef class Core:
         cdef pollfd wait_for
         wait_for.fd = self.completion_fd
         wait_for.events = POLLIN
-        while request.remaining:
-            if self.running:
-                with nogil:
-                    poll(&wait_for, 1, -1)
-                PyErr_CheckSignals()
-            else:
-                self.drive()
-            self.collect()
+        with self.collecting:
+            while request.remaining:
+                if self.running:
+                    with nogil:
+                        poll(&wait_for, 1, -1)
+                    PyErr_CheckSignals()
+                else:
+                    self.drive()
+                self.collect()
         if self.ready:
             fd_signal(self.completion_fd)
         return 0
@@ -259,7 +273,8 @@ cdef class Core:
     def run_callbacks(self) -> int:
         """Call back for every finished request; returns how many. Call it when completion_fd is readable."""
         n = 0
-        self.collect()
+        with self.collecting:
+            self.collect()
         try:
             while self.ready:
                 n += 1
@@ -270,7 +285,10 @@ cdef class Core:
         return n
 
     def step(self, now_ns: int, max_rounds: int | None = None) -> int:
-        """Inline only: run all forwarders at time now_ns until nothing is left to do, or for max_rounds; returns the rounds that did something."""
+        """Inline only: run all forwarders at time now_ns until nothing is left to do, or for max_rounds.
+
+        Returns the rounds that did something.
+        """
         cdef int64_t now = now_ns
         cdef uint32_t i, busy = 1
         cdef uint64_t rounds = 0
@@ -287,7 +305,10 @@ cdef class Core:
         return rounds
 
     def attach(self, PortHandle handle not None, uint32_t number, uint32_t receiver) -> None:
-        """Give a port its number and hand it to all forwarders, `receiver` to receive from it. Raises MemoryError (nothing is attached)."""
+        """Give a port its number and hand it to all forwarders, `receiver` to receive from it.
+
+        Raises MemoryError (nothing is attached).
+        """
         cdef Request request = Request(None, handle)
         cdef Command *command
         if number >= PORTS_MAX:
@@ -336,7 +357,10 @@ cdef class Core:
         self.wait(self.post_barrier(None))
 
     def sweep(self, callback, int64_t max_idle_ns, bint full) -> None:
-        """Push counts to owners and expire megaflows that were idle longer than max_idle_ns; call back (if not None) when done."""
+        """Push counts to owners and expire megaflows that were idle longer than max_idle_ns.
+
+        Call back (if not None) when done.
+        """
         cdef Request request = Request(callback)
         cdef Command *command
         self.follow_clock()
@@ -351,7 +375,10 @@ cdef class Core:
         self.wait(self.post_all(CMD_FLUSH, Request()))
 
     def dump(self) -> list[tuple]:
-        """Return a copy of all megaflows: (key, mask, actions, packets, bytes, used_ns, tcp_flags, forwarder). Raises MemoryError."""
+        """Return a copy of all megaflows: (key, mask, actions, packets, bytes, used_ns, tcp_flags, forwarder).
+
+        Raises MemoryError.
+        """
         cdef Request request = self.post_all(CMD_DUMP, Request())
         self.wait(request)
         if request.failed:
@@ -359,7 +386,10 @@ cdef class Core:
         return request.rows
 
     def execute(self, bytes frame not None, uint32_t in_port, ExecuteHook hook not None) -> None:
-        """Run a frame through `hook` on forwarder 0, after all earlier commands. Raises ConfigError for a frame that no buffer holds."""
+        """Run a frame through `hook` on forwarder 0, after all earlier commands.
+
+        Raises ConfigError for a frame that no buffer holds.
+        """
         cdef Py_ssize_t n_bytes = len(frame)
         cdef Command *command
         if not 0 < n_bytes <= LARGE_FRAME_MAX:
@@ -438,7 +468,8 @@ cdef int take_rows(const Command *command, list rows) except -1:
         for i in range(row.n_words):
             key[row.index[i]] = row.key[i]
             mask[row.index[i]] = row.mask[i]
-        rows.append((PyBytes_FromStringAndSize(<char *> key, sizeof(key)), PyBytes_FromStringAndSize(<char *> mask, sizeof(mask)),
-                     program_ops(row), row.packets, row.bytes, row.used_ns, row.tcp_flags, row.forwarder))
+        wanted = PyBytes_FromStringAndSize(<char *> key, sizeof(key))
+        bits = PyBytes_FromStringAndSize(<char *> mask, sizeof(mask))
+        rows.append((wanted, bits, program_ops(row), row.packets, row.bytes, row.used_ns, row.tcp_flags, row.forwarder))
         row = row.next
     return 0

@@ -1,7 +1,7 @@
 """Datapath: the Python face of the forwarders: ports, flows, statistics, barriers.
 
-Everything here runs on the control thread. Blocking calls release the GIL while they wait; the others answer through callbacks, which
-`run_callbacks` runs when `completion_fd` is readable (`loop.add_reader`).
+Everything here runs on the control thread. Blocking calls release the GIL while they wait; the others answer through
+callbacks, which `run_callbacks` runs when `completion_fd` is readable (`loop.add_reader`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ PORTS_MAX = 65536
 DEFAULT_MAX_IDLE_MS = 10_000
 DEFAULT_FLOW_LIMIT = 200_000
 
+# counters of a forwarder whose sum means something
+SUMMED = (
+    *("packets", "exact_hits", "masked_hits", "misses", "retranslations", "uncached", "lost", "evicted"),
+    *("n_flows", "n_masks", "buffers_in_use"),
+)
+
 Octets = bytes  # MegaflowRow has a member of that name
 Callback = Callable[[], object]
 
@@ -30,8 +36,8 @@ Callback = Callable[[], object]
 class MegaflowRow:
     """A copy of one megaflow.
 
-    key, mask: a PacketKey each, network byte order, key already masked; actions: (kind, slot, aux, arg, aux32, value16, mask16) per op;
-    used_ns: monotonic time of the last packet, 0 = none; forwarder: whose cache it is in.
+    key, mask: a PacketKey each, network byte order, key already masked; actions: (kind, slot, aux, arg, aux32, value16,
+    mask16) per op; used_ns: monotonic time of the last packet, 0 = none; forwarder: whose cache it is in.
     """
 
     key: Octets
@@ -52,8 +58,8 @@ def default_forwarders() -> int:
 class Datapath:
     """Ports, forwarders and their caches.
 
-    n_forwarders: threads (None: one per core but one); inline: no threads, ``step`` runs everything on the caller's thread until idle.
-    Raises ConfigError for a number of forwarders that is not in 1..16.
+    n_forwarders: threads (None: one per core but one); inline: no threads, ``step`` runs everything on the caller's
+    thread until idle. Raises ConfigError for a number of forwarders that is not in 1..16.
     """
 
     def __init__(self, n_forwarders: int | None = None, inline: bool = False) -> None:
@@ -109,7 +115,10 @@ class Datapath:
         return number
 
     def del_port(self, port_no: int) -> None:
-        """Detach a port; on return no forwarder uses it any more and its handle may be closed. Raises ConfigError if there is none."""
+        """Detach a port; on return no forwarder uses it any more and its handle may be closed.
+
+        Raises ConfigError if there is none.
+        """
         handle = self._port(port_no)
         self._core.detach(handle)
         del self._ports[port_no]
@@ -146,15 +155,15 @@ class Datapath:
     def barrier(self, callback: Callback) -> None:
         """Call back, from ``run_callbacks``, when each forwarder has finished what it received before this call.
 
-        Every frame received after that is handled with the tables as they are published now, caches included; frames given to
-        ``execute`` before have been sent.
+        Every frame received after that is handled with the tables as they are published now, caches included; frames
+        given to ``execute`` before have been sent.
         """
         self._core.barrier(callback)
 
     async def barrier_async(self) -> None:
         """Return when each forwarder has passed a barrier; somebody must call ``run_callbacks``."""
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._core.barrier(lambda: passed.done() or passed.set_result(None))
+        self._core.barrier(lambda: None if passed.done() else passed.set_result(None))
         await passed
 
     def barrier_wait(self) -> None:
@@ -164,8 +173,8 @@ class Datapath:
     def push_credits(self, callback: Callback | None = None, full: bool = False) -> None:
         """Push what megaflows have counted to their owners and expire those idle for max_idle_ms; call back when done.
 
-        full: also remove every megaflow that changes of the tables may have touched, so that nothing refers to deleted rules any
-        more (without it, those in use are renewed by their next packet). Works in slices between batches.
+        full: also remove every megaflow that changes of the tables may have touched, so that nothing refers to deleted
+        rules any more (without it, those in use are renewed by their next packet). Works in slices between batches.
         """
         self._core.sweep(callback, self.max_idle_ms * NS_PER_MS, full)
 
@@ -185,9 +194,10 @@ class Datapath:
         self._core.execute(frame, in_port & 0xFFFFFFFF, hook)
 
     def step(self, now_ns: int | None = None, max_rounds: int | None = None) -> int:
-        """Inline only: run all forwarders, then callbacks, until idle (at most max_rounds times); returns how many rounds had work.
+        """Inline only: run all forwarders, then callbacks, until idle; returns how many rounds had work.
 
-        now_ns: the time to use (None: vslib's clock). Raises InternalError for a datapath with threads.
+        now_ns: the time to use (None: vslib's clock); max_rounds: stop after so many (None: when idle).
+        Raises InternalError for a datapath with threads.
         """
         return int(self._core.step(CLOCK.now_ns() if now_ns is None else now_ns, max_rounds))
 
@@ -215,7 +225,10 @@ class Datapath:
         self._core.set_flow_limit(max(1, value // self.n_forwarders))
 
     def stats(self) -> dict[str, Any]:
-        """Return counters over all forwarders; ``forwarders`` has those of each, ``drops`` packets by reason, wherever they were dropped."""
+        """Return counters over all forwarders.
+
+        ``forwarders`` has those of each, ``drops`` packets by reason, wherever they were dropped.
+        """
         each = [self._core.forwarder_stats(i) for i in range(self.n_forwarders)]
         drops = dict(self._drops_retired)
         for number, handle in self._ports.items():
@@ -223,9 +236,7 @@ class Datapath:
             add_counts(drops, self._drops_before[number], -1)
         for one in each:
             add_counts(drops, one["orphans"])
-        summed = ("packets", "exact_hits", "masked_hits", "misses", "retranslations", "uncached", "lost", "evicted", "n_flows", "n_masks",
-                  "buffers_in_use")
-        result: dict[str, Any] = {name: sum(one[name] for one in each) for name in summed}
+        result: dict[str, Any] = {name: sum(one[name] for one in each) for name in SUMMED}
         result["hits"] = result["exact_hits"] + result["masked_hits"]
         result["drops"] = {reason: count for reason, count in drops.items() if count}
         result["forwarders"] = each

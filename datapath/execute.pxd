@@ -1,7 +1,8 @@
 """Runs action programs over the packets of one megaflow and collects what is to be sent in one vector per port.
 
-Place in a packet's path: after classification, before `port.tx`. Copies are references: an output that is not a packet's last one takes a
-reference, and an edit first makes the packet its own (packet_writable). Belongs to one forwarder.
+Place in a packet's path: after classification, before `port.tx`. Copies are references: an output that is not a
+packet's last one takes a reference, and an edit first makes the packet its own (packet_writable). Belongs to one
+forwarder.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -33,12 +34,15 @@ cdef struct Sender:
     uint64_t[N_DROP_REASONS] drops      # by this forwarder's pipeline
     uint64_t[N_DROP_REASONS] orphans    # of these: the receiving port was gone, so that no port counted them
 
-cdef int sender_init(Sender *sender, uint32_t forwarder, MissHandler *handler) noexcept nogil       # 0, or -1 without memory
+# 0, or -1 without memory
+cdef int sender_init(Sender *sender, uint32_t forwarder, MissHandler *handler) noexcept nogil
 cdef void sender_destroy(Sender *sender) noexcept nogil
 cdef int sender_attach(Sender *sender, Port *port) noexcept nogil      # 0, or -1 without memory
-cdef void sender_detach(Sender *sender, uint32_t port_no) noexcept nogil       # between batches only: nothing waits then
+# between batches only: nothing waits then
+cdef void sender_detach(Sender *sender, uint32_t port_no) noexcept nogil
 # Run a program over n packets, at least one (their references are handed over); pkts is scratch afterwards.
 cdef void program_run(Sender *sender, const Program *program, Packet **pkts, uint32_t n) noexcept nogil
 cdef void sender_flush(Sender *sender) noexcept nogil          # prepare and send all that waits
-cdef void drop_packet(Sender *sender, Packet *pkt, uint32_t reason) noexcept nogil     # count at receiving port and forwarder, release
+# count at receiving port and forwarder, release
+cdef void drop_packet(Sender *sender, Packet *pkt, uint32_t reason) noexcept nogil
 cdef void count_drops(Sender *sender, uint32_t in_port, uint32_t reason, uint32_t n) noexcept nogil

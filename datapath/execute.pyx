@@ -5,7 +5,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from datapath.act cimport (
-    ACT_DROP, ACT_OUTPUT, ACT_POP_VLAN, ACT_PUNT, ACT_PUSH_VLAN, ACT_SET, ACT_SET_MARK, ACT_SET_PRIORITY, ACT_TRUNC, N_ACT_KINDS, ActOp,
+    ACT_DROP, ACT_OUTPUT, ACT_POP_VLAN, ACT_PUNT, ACT_PUSH_VLAN, ACT_SET, ACT_SET_MARK, ACT_SET_PRIORITY, ACT_TRUNC,
+    N_ACT_KINDS, ActOp,
     Program, act_punt_cookie,
 )
 from datapath.atomic cimport unlikely
@@ -16,8 +17,8 @@ from datapath.edit cimport edit_pop_vlan, edit_push_vlan, edit_set
 from datapath.packet cimport OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Packet, packet_clone, packet_release, packet_writable
 from datapath.ports.port cimport PORTS_MAX, Port, PortStats, port_prepare
 
-# Runs one op over pkts[0:n], compacting the array when packets end here; returns how many remain. last: no op follows, so that an output
-# may hand over the reference.
+# Runs one op over pkts[0:n], compacting the array when packets end here; returns how many remain. last: no op follows,
+# so that an output may hand over the reference.
 ctypedef uint32_t (*OpFn)(Sender *sender, const ActOp *op, Packet **pkts, uint32_t n, bint last) noexcept nogil
 ctypedef int (*EditFn)(Packet *pkt, const ActOp *op) noexcept nogil
 
@@ -35,7 +36,7 @@ cdef int sender_init(Sender *sender, uint32_t forwarder, MissHandler *handler) n
 cdef void sender_destroy(Sender *sender) noexcept nogil:
     cdef uint32_t i
     if sender.by_port != NULL:
-        for i in range(PORTS_MAX):
+        for i in range(<uint32_t> PORTS_MAX):
             free(sender.by_port[i])
     free(sender.by_port)
     sender.by_port = NULL

@@ -23,12 +23,12 @@ cdef void flow_cache_destroy(FlowCache *cache) noexcept nogil:
     cdef uint32_t i
     cdef Megaflow *flow
     if cache.sets != NULL:
-        for i in range(FLOW_CACHE_SETS * FLOW_CACHE_WAYS):
+        for i in range(<uint32_t> (FLOW_CACHE_SETS * FLOW_CACHE_WAYS)):
             flow = cache.sets[i // FLOW_CACHE_WAYS].ways[i % FLOW_CACHE_WAYS].flow
             if flow != NULL:
                 megaflow_unref(flow)
     if cache.tunnels != NULL:
-        for i in range(FLOW_CACHE_SETS * FLOW_CACHE_WAYS):
+        for i in range(<uint32_t> (FLOW_CACHE_SETS * FLOW_CACHE_WAYS)):
             free(cache.tunnels[i])
     free(cache.sets)
     free(cache.keys)
@@ -41,11 +41,15 @@ cdef bint tunnel_words_equal(const FlowCache *cache, uint32_t entry, const Packe
                   (KEY_PACKET_WORDS - KEY_BASE_WORDS) * sizeof(uint64_t)) == 0
 
 
-cdef inline uint32_t way_of_key(const FlowCache *cache, const PacketKey *key, uint32_t n_words, uint32_t h) noexcept nogil:
-    """The way that already holds this key (its megaflow died), so that a key never stands in two; else FLOW_CACHE_WAYS."""
+cdef inline uint32_t way_of_key(const FlowCache *cache, const PacketKey *key, uint32_t n_words,
+                                uint32_t h) noexcept nogil:
+    """The way that already holds this key (its megaflow died), so that a key never stands in two.
+
+    Else FLOW_CACHE_WAYS.
+    """
     cdef uint32_t way, at = h & (FLOW_CACHE_SETS - 1)
     cdef const FlowTag *tag
-    for way in range(FLOW_CACHE_WAYS):
+    for way in range(<uint32_t> FLOW_CACHE_WAYS):
         tag = &cache.sets[at].ways[way]
         if (tag.flow != NULL and tag.hash == h and tag.n_words == n_words
                 and memcmp(&cache.keys[at * FLOW_CACHE_WAYS + way], key, KEY_BASE_WORDS * sizeof(uint64_t)) == 0
@@ -56,7 +60,7 @@ cdef inline uint32_t way_of_key(const FlowCache *cache, const PacketKey *key, ui
 
 cdef inline uint32_t free_way(const FlowSet *group) noexcept nogil:
     cdef uint32_t way
-    for way in range(FLOW_CACHE_WAYS):
+    for way in range(<uint32_t> FLOW_CACHE_WAYS):
         if group.ways[way].flow == NULL or group.ways[way].flow.dead:
             return way
     return FLOW_CACHE_WAYS
@@ -72,7 +76,8 @@ cdef bint copy_tunnel_words(FlowCache *cache, uint32_t entry, const PacketKey *k
     return True
 
 
-cdef void flow_cache_insert(FlowCache *cache, const PacketKey *key, uint32_t n_words, uint32_t h, Megaflow *flow) noexcept nogil:
+cdef void flow_cache_insert(FlowCache *cache, const PacketKey *key, uint32_t n_words, uint32_t h,
+                            Megaflow *flow) noexcept nogil:
     cdef uint32_t at = h & (FLOW_CACHE_SETS - 1)
     cdef FlowSet *group = &cache.sets[at]
     cdef FlowTag *tag

@@ -2,9 +2,10 @@
 
     rx_ports -> parse -> flow_cache -> megaflow -> (miss: handler.translate) -> groups -> execute -> tx
 
-Nothing here is shared but the mailbox, the counters (one writer, read by anybody) and what the miss handler keeps behind its own lock.
-Time and table version are sampled once per batch; when a translation itself changes the tables (learning), the batch is cut there and the
-rest is handled with the new version, so that a packet always meets what the one before it taught.
+Nothing here is shared but the mailbox, the counters (one writer, read by anybody) and what the miss handler keeps
+behind its own lock. Time and table version are sampled once per batch; when a translation itself changes the tables
+(learning), the batch is cut there and the rest is handled with the new version, so that a packet always meets what the
+one before it taught.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -72,9 +73,11 @@ cdef struct Forwarder:
     Translation translation    # reused from miss to miss
     PacketKey[BATCH_MAX] keys  # tunnel words stay zero
 
-cdef int forwarder_init(Forwarder *fwd, uint32_t number, MissHandler *handler, Stack *done, int done_fd) noexcept nogil     # 0, or -1
+# 0, or -1
+cdef int forwarder_init(Forwarder *fwd, uint32_t number, MissHandler *handler, Stack *done, int done_fd) noexcept nogil
 cdef void forwarder_destroy(Forwarder *fwd) noexcept nogil
 cdef void forwarder_loop(Forwarder *fwd) noexcept nogil      # until CMD_STOP
-# One round without waiting: commands, one slice, and one batch of every port. Returns what it did (0: nothing). For inline use.
+# One round without waiting: commands, one slice, and one batch of every port. Returns what it did (0: nothing). For
+# inline use.
 cdef uint32_t forwarder_step(Forwarder *fwd, int64_t now_ns, bint receive_too) noexcept nogil
 cdef int64_t monotonic_ns() noexcept nogil

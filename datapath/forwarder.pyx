@@ -44,7 +44,7 @@ cdef int64_t monotonic_ns() noexcept nogil:
 cdef void draw_secret(HashSecret *secret) noexcept nogil:
     cdef uint32_t i
     getrandom(secret.words, sizeof(secret.words), 0)
-    for i in range(HASH_SECRET_WORDS):
+    for i in range(<uint32_t> HASH_SECRET_WORDS):
         secret.words[i] |= 1
 
 
@@ -55,8 +55,11 @@ cdef int forwarder_init(Forwarder *fwd, uint32_t number, MissHandler *handler, S
     fwd.rx.epoll_fd = fwd.box.wake_fd = -1
     draw_secret(&fwd.secret)
     classifier_init(&fwd.classifier, &fwd.secret, handler)
-    if (pool_init(&fwd.pool, POOL_SMALL, POOL_LARGE) or flow_cache_init(&fwd.cache) or sender_init(&fwd.sender, number, handler)
-            or actbuf_init(&fwd.translation.acts) or mailbox_init(&fwd.box, done, done_fd) or rx_ports_init(&fwd.rx, fwd.box.wake_fd)):
+    if pool_init(&fwd.pool, POOL_SMALL, POOL_LARGE) or flow_cache_init(&fwd.cache):
+        return -1
+    if sender_init(&fwd.sender, number, handler) or actbuf_init(&fwd.translation.acts):
+        return -1
+    if mailbox_init(&fwd.box, done, done_fd) or rx_ports_init(&fwd.rx, fwd.box.wake_fd):
         return -1
     return 0
 

@@ -1,4 +1,5 @@
-"""Hashes of flow keys: sums of 64x64->128-bit products with secret words, so that nobody outside can aim for collisions.
+"""Hashes of flow keys: sums of 64x64->128-bit products with secret words, so that nobody outside can aim for
+collisions.
 
 The products of one key do not wait for each other; the base key (32 words) takes some 20 cycles.
 """
@@ -29,7 +30,7 @@ cdef struct HashSecret:
 cdef inline uint32_t hash_words(const HashSecret *secret, const uint64_t *words, uint32_t n_words) noexcept nogil:
     cdef uint64_t a = n_words, b = 0
     cdef uint32_t i
-    cdef const uint64_t *k = secret.words
+    cdef const uint64_t *k = <const uint64_t *> &secret.words[0]
     for i in range(0, n_words & ~3, 4):
         a += mum(words[i] ^ k[i], words[i + 1] ^ k[i + 1])
         b += mum(words[i + 2] ^ k[i + 2], words[i + 3] ^ k[i + 3])

@@ -1,8 +1,9 @@
 """Mailbox: how the control thread tells a forwarder something, and how it learns that it was done.
 
-Commands travel on two lock-free stacks (many may push, one takes all): control -> forwarder, and back when done. The forwarder looks between
-batches; it is signalled only while it sleeps. Sleep protocol: the forwarder publishes `asleep`, full fence, looks at the mailbox once
-more, waits; a sender pushes, full fence, signals only if `asleep`. One of the two sees the other.
+Commands travel on two lock-free stacks (many may push, one takes all): control -> forwarder, and back when done. The
+forwarder looks between batches; it is signalled only while it sleeps. Sleep protocol: the forwarder publishes `asleep`,
+full fence, looks at the mailbox once more, waits; a sender pushes, full fence, signals only if `asleep`. One of the two
+sees the other.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -73,9 +74,11 @@ cdef Command *stack_take_all(Stack *stack) noexcept nogil           # oldest fir
 cdef int mailbox_init(Mailbox *box, Stack *outward, int outward_fd) noexcept nogil     # 0, or -1 without descriptors
 cdef void mailbox_destroy(Mailbox *box) noexcept nogil
 cdef void mailbox_post(Mailbox *box, Command *command) noexcept nogil       # control side
-cdef bint mailbox_passed(Mailbox *box) noexcept nogil       # control side: nothing is under way and the forwarder sleeps, so it will sample everything anew
+# control side: nothing is under way and the forwarder sleeps, so it will sample everything anew
+cdef bint mailbox_passed(Mailbox *box) noexcept nogil
 cdef void mailbox_complete(Mailbox *box, Command *command) noexcept nogil   # forwarder side
-cdef void mailbox_fall_asleep(Mailbox *box) noexcept nogil  # forwarder side: after this, look at the mailbox once more, then wait
+# forwarder side: after this, look at the mailbox once more, then wait
+cdef void mailbox_fall_asleep(Mailbox *box) noexcept nogil
 cdef void mailbox_wake_up(Mailbox *box) noexcept nogil      # forwarder side: before anything shared is read
 cdef void fd_signal(int fd) noexcept nogil                  # make an event descriptor readable
 cdef void fd_drain(int fd) noexcept nogil                   # and unreadable

@@ -60,8 +60,8 @@ cdef void mailbox_post(Mailbox *box, Command *command) noexcept nogil:
 
 
 cdef bint mailbox_passed(Mailbox *box) noexcept nogil:
-    # The fence orders what the caller has published before the look at `asleep`; mailbox_wake_up has the other half, so a forwarder
-    # that is seen asleep here reads all that was published when it wakes.
+    # The fence orders what the caller has published before the look at `asleep`; mailbox_wake_up has the other half, so
+    # a forwarder that is seen asleep here reads all that was published when it wakes.
     full_fence()
     return load_acquire(&box.asleep) and load_acquire(&box.done) == box.posted
 

@@ -1,9 +1,10 @@
 """Megaflows: the masked cache. One hash table per mask shape (a subtable), most-hit shapes asked first.
 
-Place in a packet's path: behind the flow cache, in front of the miss function. Belongs to one forwarder; no locks.
-Life of a megaflow: `refs` counts its table and the flow-cache entries that point at it. Removal marks it `dead` and hangs it on `graveyard`;
-`classifier_reap` (after the batch, when nothing runs its program any more) pushes its last counts and lets go of program and owner; the memory
-goes when the last flow-cache entry has noticed. So a flow-cache entry never leads to freed memory, and never to a dead megaflow's actions.
+Place in a packet's path: behind the flow cache, in front of the miss function. Belongs to one forwarder; no locks. Life
+of a megaflow: `refs` counts its table and the flow-cache entries that point at it. Removal marks it `dead` and hangs it
+on `graveyard`; `classifier_reap` (after the batch, when nothing runs its program any more) pushes its last counts and
+lets go of program and owner; the memory goes when the last flow-cache entry has noticed. So a flow-cache entry never
+leads to freed memory, and never to a dead megaflow's actions.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -41,7 +42,8 @@ cdef struct Megaflow:
     uint32_t index             # its place in Classifier.all
     uint32_t dump_serial       # last dump that has copied it
     uint32_t key_words         # KEY_BASE_WORDS, or KEY_PACKET_WORDS when it came out of a tunnel
-    uint64_t *key              # the whole key it was made from, key_words words, for translating it again without a packet
+    uint64_t *key              # the whole key it was made from, key_words words, for translating it again without a
+                               # packet
     uint64_t[1] words          # masked words (subtable.n_words), then the key's words
 
 cdef struct Slot:              # open addressing, linear probing
@@ -76,18 +78,21 @@ cdef struct Classifier:
 cdef void classifier_init(Classifier *cls, const HashSecret *secret, MissHandler *handler) noexcept nogil
 cdef void classifier_destroy(Classifier *cls) noexcept nogil       # removes and reaps all, pushing the last counts
 cdef Megaflow *classifier_lookup(Classifier *cls, const PacketKey *key) noexcept nogil     # NULL = no match
-# Install what a translation of `key` gave (mask of KEY_PACKET_WORDS words, a reference of owner and program handed over); an equal one is
-# removed. NULL without memory: then owner and program stay the caller's.
-cdef Megaflow *classifier_insert(Classifier *cls, const PacketKey *key, const uint64_t *mask, Program *program, void *owner, uint64_t tags,
+# Install what a translation of `key` gave (mask of KEY_PACKET_WORDS words, a reference of owner and program handed
+# over); an equal one is removed. NULL without memory: then owner and program stay the caller's.
+cdef Megaflow *classifier_insert(Classifier *cls, const PacketKey *key, const uint64_t *mask, Program *program,
+                                 void *owner, uint64_t tags,
                                  uint64_t version) noexcept nogil
 cdef bint classifier_mask_is(const Megaflow *flow, const uint64_t *mask) noexcept nogil    # flow's mask equals this one
 cdef void classifier_remove(Classifier *cls, Megaflow *flow) noexcept nogil
-# New actions and owner for a megaflow in place; counts so far go to the old owner. program may be flow.program itself. Not while a group
-# of the batch at work holds the megaflow.
-cdef void megaflow_replace(Classifier *cls, Megaflow *flow, Program *program, void *owner, uint64_t tags, uint64_t version) noexcept nogil
+# New actions and owner for a megaflow in place; counts so far go to the old owner. program may be flow.program itself.
+# Not while a group of the batch at work holds the megaflow.
+cdef void megaflow_replace(Classifier *cls, Megaflow *flow, Program *program, void *owner, uint64_t tags,
+                           uint64_t version) noexcept nogil
 cdef void megaflow_push(Classifier *cls, Megaflow *flow) noexcept nogil    # counts since the last push go to its owner
 cdef void classifier_reap(Classifier *cls) noexcept nogil          # between batches: finish off the graveyard
-cdef uint32_t key_n_words(const PacketKey *key) noexcept nogil      # KEY_BASE_WORDS, or KEY_PACKET_WORDS if any tunnel word is set
+# KEY_BASE_WORDS, or KEY_PACKET_WORDS if any tunnel word is set
+cdef uint32_t key_n_words(const PacketKey *key) noexcept nogil
 
 cdef inline void megaflow_unref(Megaflow *flow) noexcept nogil:
     flow.refs -= 1

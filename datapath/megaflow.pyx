@@ -99,7 +99,7 @@ cdef Subtable *subtable_get(Classifier *cls, const uint64_t *mask) noexcept nogi
     cdef uint32_t i, n = 0
     cdef Subtable *sub
     cdef void *grown
-    for i in range(KEY_PACKET_WORDS):
+    for i in range(<uint32_t> KEY_PACKET_WORDS):
         mask_hash = mum(mask_hash ^ mask[i] ^ cls.secret.words[2], cls.secret.words[3])
     for i in range(cls.n_subtables):
         if cls.subtables[i].mask_hash == mask_hash and subtable_mask_is(cls.subtables[i], mask):
@@ -119,7 +119,7 @@ cdef Subtable *subtable_get(Classifier *cls, const uint64_t *mask) noexcept nogi
         return NULL
     sub.capacity = FIRST_SLOTS
     sub.mask_hash = mask_hash
-    for i in range(KEY_PACKET_WORDS):
+    for i in range(<uint32_t> KEY_PACKET_WORDS):
         if mask[i]:
             sub.index[n] = <uint8_t> i
             sub.mask[n] = mask[i]
@@ -132,7 +132,7 @@ cdef Subtable *subtable_get(Classifier *cls, const uint64_t *mask) noexcept nogi
 
 cdef bint subtable_mask_is(const Subtable *sub, const uint64_t *mask) noexcept nogil:
     cdef uint32_t i, n = 0
-    for i in range(KEY_PACKET_WORDS):
+    for i in range(<uint32_t> KEY_PACKET_WORDS):
         if mask[i] == 0:
             continue
         if n >= sub.n_words or sub.index[n] != i or sub.mask[n] != mask[i]:
@@ -208,7 +208,7 @@ cdef uint32_t key_n_words(const PacketKey *key) noexcept nogil:
     cdef const uint64_t *words = <const uint64_t *> key
     cdef uint64_t any_bit = 0
     cdef uint32_t i
-    for i in range(KEY_BASE_WORDS, KEY_PACKET_WORDS):
+    for i in range(<uint32_t> KEY_BASE_WORDS, <uint32_t> KEY_PACKET_WORDS):
         any_bit |= words[i]
     return KEY_PACKET_WORDS if any_bit else KEY_BASE_WORDS
 
@@ -246,7 +246,7 @@ cdef void evict_one(Classifier *cls) noexcept nogil:
     cdef uint32_t i
     cdef Megaflow *flow
     cdef Megaflow *oldest = NULL
-    for i in range(EVICT_SAMPLE):
+    for i in range(<uint32_t> EVICT_SAMPLE):
         cls.evict_cursor = (cls.evict_cursor + 1) % cls.n
         flow = cls.all[cls.evict_cursor]
         if oldest == NULL or flow.used_ns < oldest.used_ns:
@@ -255,7 +255,8 @@ cdef void evict_one(Classifier *cls) noexcept nogil:
     classifier_remove(cls, oldest)
 
 
-cdef Megaflow *classifier_insert(Classifier *cls, const PacketKey *key, const uint64_t *mask, Program *program, void *owner, uint64_t tags,
+cdef Megaflow *classifier_insert(Classifier *cls, const PacketKey *key, const uint64_t *mask, Program *program,
+                                 void *owner, uint64_t tags,
                                  uint64_t version) noexcept nogil:
     cdef Subtable *sub
     cdef Megaflow *flow
@@ -329,7 +330,8 @@ cdef void release_owner(Classifier *cls, Megaflow *flow) noexcept nogil:
     flow.owner = NULL
 
 
-cdef void megaflow_replace(Classifier *cls, Megaflow *flow, Program *program, void *owner, uint64_t tags, uint64_t version) noexcept nogil:
+cdef void megaflow_replace(Classifier *cls, Megaflow *flow, Program *program, void *owner, uint64_t tags,
+                           uint64_t version) noexcept nogil:
     release_owner(cls, flow)
     if program != flow.program:
         program_unref(flow.program)

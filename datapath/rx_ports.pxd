@@ -1,7 +1,8 @@
 """The ports that one forwarder receives from: hot ones are polled in turn, cold ones wait in epoll.
 
-A port is hot while it delivers packets and for SPIN_NS after its last one; then its descriptor, which is always registered, brings it back.
-So a busy port costs no epoll and a quiet one no polling, and with every port cold the forwarder may sleep.
+A port is hot while it delivers packets and for SPIN_NS after its last one; then its descriptor, which is always
+registered, brings it back. So a busy port costs no epoll and a quiet one no polling, and with every port cold the
+forwarder may sleep.
 """
 
 from libc.stdint cimport int64_t, uint32_t
@@ -9,8 +10,10 @@ from libc.stdint cimport int64_t, uint32_t
 from datapath.ports.port cimport Port
 
 cdef enum:
-    SPIN_NS = 20000            # a port is polled this long after its last packet: about what a sleep and wake-up costs (5-50 us)
-    RX_ERRORS_MAX = 8          # failed receives in a row after which a port's descriptor is left alone until the next sweep
+    SPIN_NS = 20000            # a port is polled this long after its last packet: about what a sleep and wake-up
+                               # costs (5-50 us)
+    RX_ERRORS_MAX = 8          # failed receives in a row after which a port's descriptor is left alone until the next
+                               # sweep
     READY_MAX = 64             # descriptors taken from epoll at once
 
 cdef struct RxPort:
@@ -33,10 +36,11 @@ cdef int rx_ports_init(RxPorts *ports, int wake_fd) noexcept nogil         # 0, 
 cdef void rx_ports_destroy(RxPorts *ports) noexcept nogil
 cdef int rx_ports_add(RxPorts *ports, Port *port, int64_t now_ns) noexcept nogil       # 0, or -1 without memory
 cdef void rx_ports_remove(RxPorts *ports, Port *port) noexcept nogil
-# Take what epoll knows, waiting up to timeout_ms (-1: until something happens); ports with news become hot. After a wait, those without a
-# descriptor too.
+# Take what epoll knows, waiting up to timeout_ms (-1: until something happens); ports with news become hot. After a
+# wait, those without a descriptor too.
 cdef void rx_ports_wait(RxPorts *ports, int timeout_ms, int64_t now_ns) noexcept nogil
 cdef void rx_ports_rewatch(RxPorts *ports, int64_t now_ns) noexcept nogil      # give failed ports another chance
 cdef void rx_port_heat(RxPorts *ports, RxPort *rx, int64_t now_ns) noexcept nogil
-cdef void rx_port_cool(RxPorts *ports, uint32_t place) noexcept nogil          # hot[place]; the last hot one takes its place
+# hot[place]; the last hot one takes its place
+cdef void rx_port_cool(RxPorts *ports, uint32_t place) noexcept nogil
 cdef void rx_port_failed(RxPorts *ports, RxPort *rx) noexcept nogil            # one more failed receive

@@ -120,7 +120,9 @@ cdef void rx_port_cool(RxPorts *ports, uint32_t place) noexcept nogil:
 
 
 cdef void rx_port_failed(RxPorts *ports, RxPort *rx) noexcept nogil:
-    """A device that is gone keeps its descriptor readable, which would cost a core: after a few failures it is not watched any more."""
+    """A device that is gone keeps its descriptor readable, which would cost a core: after a few failures it is
+    not watched any more.
+    """
     rx.errors += 1
     if rx.errors >= RX_ERRORS_MAX:
         unwatch(ports, rx)

@@ -1,8 +1,9 @@
 """A miss hook for tests and benchmarks: translation by a small table that Python sets, without ofproto.
 
-The table has 64 banks; a packet is looked up in the bank of its in_port (modulo 64), first matching rule wins, and the result depends on that
-bank alone (tag 1 << bank). Every edit makes a new version, and all versions are kept, so that a translation for a version always sees just that
-table. Forwarder threads only read versions; edits, and rules that edit when they are translated, take the mutex.
+The table has 64 banks; a packet is looked up in the bank of its in_port (modulo 64), first matching rule wins, and the
+result depends on that bank alone (tag 1 << bank). Every edit makes a new version, and all versions are kept, so that a
+translation for a version always sees just that table. Forwarder threads only read versions; edits, and rules that edit
+when they are translated, take the mutex.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -44,8 +45,8 @@ cdef enum:
 class Rule(NamedTuple):
     """One rule: key and mask of 584 bytes, ops as in MegaflowRow.actions.
 
-    credit: counter of its packets (0: none is kept); cacheable: may be installed; once: leaves the table when it has been translated;
-    fails: its translation does not run.
+    credit: counter of its packets (0: none is kept); cacheable: may be installed; once: leaves the table when it has
+    been translated; fails: its translation does not run.
     """
 
     key: bytes
@@ -118,7 +119,7 @@ cdef bint matches(const CRule *rule, const PacketKey *key) noexcept nogil:
     cdef const uint64_t *words = <const uint64_t *> key
     cdef uint64_t diff = 0
     cdef uint32_t i
-    for i in range(KEY_PACKET_WORDS):
+    for i in range(<uint32_t> KEY_PACKET_WORDS):
         diff |= (words[i] ^ rule.key[i]) & rule.mask[i]
     return diff == 0
 
@@ -182,7 +183,8 @@ cdef void take_out(Context *context, uint32_t number, const CRule *rule) noexcep
     pthread_mutex_unlock(&context.lock)
 
 
-cdef int hook_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns,
+cdef int hook_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version,
+                        int64_t now_ns,
                         Translation *out) noexcept nogil:
     cdef Context *context = <Context *> ctx
     cdef uint32_t i, j, number = host32(key.in_port) % N_BANKS
@@ -192,7 +194,7 @@ cdef int hook_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Pac
     memset(out.mask, 0, sizeof(out.mask))
     out.acts.n = 0
     for i in range(bank.n):
-        for j in range(KEY_PACKET_WORDS):
+        for j in range(<uint32_t> KEY_PACKET_WORDS):
             out.mask[j] |= bank.rules[i].mask[j]
         if matches(bank.rules[i], key):
             rule = bank.rules[i]
@@ -214,7 +216,8 @@ cdef int hook_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Pac
     return 0
 
 
-cdef void hook_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes, int64_t used_ns, uint16_t tcp_flags) noexcept nogil:
+cdef void hook_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes, int64_t used_ns,
+                      uint16_t tcp_flags) noexcept nogil:
     cdef Context *context = <Context *> ctx
     cdef uint32_t credit = (<Owner *> owner).credit
     atomic_add(&context.packets[credit], packets)
@@ -279,7 +282,8 @@ cdef class TableHook(MissHook):
         context.versions[1] = tables
         for i in range(N_BANKS):
             tables.banks[i] = bank_new(context, 0)
-        self.handler = MissHandler(context, hook_translate, hook_credit, hook_release, hook_punt, hook_version, hook_changes)
+        self.handler = MissHandler(context, hook_translate, hook_credit, hook_release, hook_punt, hook_version,
+                                   hook_changes)
 
     def __dealloc__(self):
         cdef Context *context = self.context
@@ -378,7 +382,8 @@ cdef struct Given:
     uint32_t credit
 
 
-cdef int given_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns,
+cdef int given_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version,
+                         int64_t now_ns,
                          Translation *out) noexcept nogil:
     cdef Given *given = <Given *> ctx
     copy_ops(&out.acts, given.ops, given.n_ops)
