@@ -1,0 +1,148 @@
+"""The two caches as Python objects, for tests: each method is one C call, keys are bytes of a PacketKey."""
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from datapath.act cimport ActBuf, Program, act_drop, actbuf_free, actbuf_init, program_make
+from datapath.flow_cache cimport FlowCache, flow_cache_destroy, flow_cache_init, flow_cache_insert, flow_cache_lookup
+from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
+from datapath.hash cimport HASH_SECRET_WORDS, HashSecret, hash_words
+from datapath.megaflow cimport (
+    Classifier, Megaflow, classifier_destroy, classifier_init, classifier_insert, classifier_lookup, classifier_reap,
+    classifier_remove,
+    key_n_words,
+)
+from datapath.upcall cimport MissHandler
+
+cdef enum:
+    KEY_BYTES = 584            # KEY_PACKET_WORDS * 8
+
+
+cdef void note_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes, int64_t used_ns,
+                      uint16_t tcp_flags) noexcept nogil:
+    (<uint64_t *> ctx)[0] += packets
+
+
+cdef void note_release(void *ctx, void *owner) noexcept nogil:
+    (<uint64_t *> ctx)[1] += 1
+
+
+cdef int load_key(PacketKey *key, bytes text) except -1:
+    if len(text) != KEY_BYTES:
+        raise ValueError("a key has 584 bytes")
+    memcpy(key, <const char *> text, KEY_BYTES)
+    return 0
+
+
+cdef class Caches:
+    """A classifier with a flow cache in front.
+
+    Megaflows are named by the number they were inserted with, kept in `tags`.
+    """
+
+    cdef Classifier classifier
+    cdef FlowCache cache
+    cdef HashSecret secret
+    cdef MissHandler handler
+    cdef uint64_t[2] noted     # packets credited, owners released
+
+    def __cinit__(self, limit: int = 200_000):
+        cdef uint32_t i
+        cdef uint64_t golden = 0x9e3779b97f4a7c15
+        for i in range(<uint32_t> HASH_SECRET_WORDS):
+            self.secret.words[i] = (golden * (i + 1)) | 1
+        memset(&self.handler, 0, sizeof(self.handler))
+        self.handler.ctx = self.noted
+        self.handler.credit = note_credit
+        self.handler.release = note_release
+        classifier_init(&self.classifier, &self.secret, &self.handler)
+        self.classifier.limit = limit
+        if flow_cache_init(&self.cache):
+            raise MemoryError
+
+    def __dealloc__(self):
+        classifier_destroy(&self.classifier)
+        flow_cache_destroy(&self.cache)
+
+    def insert(self, bytes key not None, bytes mask not None, uint64_t number, int64_t used_ns=0) -> None:
+        """Install megaflow `number`."""
+        cdef PacketKey wanted, bits
+        cdef ActBuf acts
+        cdef Megaflow *flow
+        load_key(&wanted, key)
+        load_key(&bits, mask)
+        actbuf_init(&acts)
+        act_drop(&acts, 1, 0)
+        flow = classifier_insert(&self.classifier, &wanted, <uint64_t *> &bits, program_make(&acts), self.noted,
+                                 number, 1)
+        actbuf_free(&acts)
+        if flow == NULL:
+            raise MemoryError
+        flow.used_ns = used_ns
+        flow.packets = 1
+
+    def lookup(self, bytes key not None) -> int | None:
+        """Return the number of a megaflow that matches."""
+        cdef PacketKey wanted
+        load_key(&wanted, key)
+        flow = classifier_lookup(&self.classifier, &wanted)
+        return None if flow == NULL else flow.tags
+
+    def remove(self, uint64_t number) -> bool:
+        """Remove megaflow `number`; it stays in the graveyard until reap()."""
+        cdef uint32_t i
+        for i in range(self.classifier.n):
+            if self.classifier.all[i].tags == number:
+                classifier_remove(&self.classifier, self.classifier.all[i])
+                return True
+        return False
+
+    def reap(self) -> tuple[int, int]:
+        """Finish off removed megaflows; returns (packets credited, owners released) so far."""
+        classifier_reap(&self.classifier)
+        return self.noted[0], self.noted[1]
+
+    @property
+    def n_flows(self) -> int:
+        """Megaflows installed."""
+        return self.classifier.n
+
+    @property
+    def n_masks(self) -> int:
+        """Subtables."""
+        return self.classifier.n_subtables
+
+    def first_mask_hits(self) -> int:
+        """Return the recent hits of the subtable that is asked first."""
+        return self.classifier.subtables[0].hits if self.classifier.n_subtables else 0
+
+    def key_words(self, bytes key not None) -> int:
+        """Return how many words of the key count."""
+        cdef PacketKey wanted
+        load_key(&wanted, key)
+        return key_n_words(&wanted)
+
+    def hash(self, bytes key not None) -> int:
+        """Return the flow hash of a key."""
+        cdef PacketKey wanted
+        load_key(&wanted, key)
+        return hash_words(&self.secret, <uint64_t *> &wanted, key_n_words(&wanted))
+
+    def remember(self, bytes key not None, uint32_t h) -> int | None:
+        """Put what the classifier says of `key` into the flow cache under hash h; returns the megaflow's number."""
+        cdef PacketKey wanted
+        cdef Megaflow *flow
+        load_key(&wanted, key)
+        flow = classifier_lookup(&self.classifier, &wanted)
+        if flow == NULL:
+            return None
+        flow_cache_insert(&self.cache, &wanted, key_n_words(&wanted), h, flow)
+        return flow.tags
+
+    def recall(self, bytes key not None, uint32_t h) -> int | None:
+        """Return the number of the megaflow that the flow cache has for `key` under hash h."""
+        cdef PacketKey wanted
+        cdef Megaflow *flow
+        load_key(&wanted, key)
+        flow = flow_cache_lookup(&self.cache, &wanted, key_n_words(&wanted), h)
+        return None if flow == NULL else flow.tags
