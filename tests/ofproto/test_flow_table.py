@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ofproto.errors import OpenFlowError
 from ofproto.flow_table import FlowTables
 from ofproto.switch import SwitchHandle
 from ofproto.testing_flows import credit_flow, forward, heap_size, lookup_flow, version_of
-
-from ofproto.errors import OpenFlowError
 from tests.ofproto import flow_messages as wire
 from tests.oracle.flow_table_naive import (
     ADD,
@@ -290,6 +290,34 @@ def test_a_long_dump_comes_in_bodies_of_at_most_sixty_kilobytes_each_ending_at_a
     assert len(bodies) > 3
     assert max(map(len, bodies)) <= 60 * 1024
     assert [row[2][0] for row in wire.read_flows(bodies)] == list(range(3000))
+
+
+REQUEST_10 = wire.header(1, 16, struct.pack("!HHI36xBxH", 1, 0, 0x3FFFFF, TABLE_ALL, 0xFFFF))
+REQUEST_NXST = wire.header(1, 16, struct.pack("!HHII4xHHB3x", 0xFFFF, 0, wire.NX_VENDOR, 0, 0xFFFF, 0, TABLE_ALL))
+
+
+@pytest.mark.parametrize(("request_", "version", "nxst"), [
+    (REQUEST_10, 1, False), (REQUEST_NXST, 1, True), (wire.flow_request(), 4, False),
+])
+def test_every_dialect_dumps_every_flow(tables, request_, version, nxst):
+    tables.apply_many([wire.flow_mod(Mod(ADD, match=(i, FULL, 0, 0), priority=i, outputs=(1,))) for i in range(2000)])
+    priorities = []
+    for body in tables.flow_stats(request_, version, nxst, 0):
+        at = 0
+        while at < len(body):
+            (length,) = struct.unpack_from("!H", body, at)
+            where = 52 if (version, nxst) == (1, False) else 12
+            priorities += struct.unpack_from("!H", body, at + where)
+            at += length
+    assert sorted(priorities) == list(range(2000))
+
+
+@pytest.mark.parametrize(("version", "nxt", "kind"), [(1, False, 11), (1, True, 4), (4, False, 11)])
+def test_every_dialect_reports_a_removed_flow(tables, version, nxt, kind):
+    apply(tables, Mod(ADD, match=X, flags=SEND_FLOW_REM))
+    [gone] = tables.flush(reason=2)
+    message = gone.encode(version, nxt)
+    assert (message[0], message[1], struct.unpack_from("!H", message, 2)) == (version, kind, (len(message),))
 
 
 def test_an_empty_dump_is_one_empty_body(tables):
