@@ -11,14 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from datapath.ports import netdev
+from ofproto import flow_text
 from ofproto.controllers import Channel, ControllerConfig
 from ofproto.flow_table import FlowTables, RemovedFlow
 from ofproto.handlers import Description
 from ofproto.ports import PortDesc, PortStatsRow
 from ofproto.switch import BridgeHandle
-
-from datapath.ports import netdev
-from ofproto import flow_text
 from vslib import vlog
 from vslib.errors import ConfigError
 from vslib.version import OVS_VERSION
@@ -26,7 +25,6 @@ from vswitchd.desired import LAST_OFPORT, DesiredBridge, DesiredInterface, Desir
 
 if TYPE_CHECKING:
     from datapath.ports.port import PortHandle
-
     from vswitchd.core import Core
 
 log = vlog.get("bridge")

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ofproto.switch import SwitchHandle
-
 from datapath.datapath import Datapath
+from ofproto.switch import SwitchHandle
 from vslib import clock as clock_module
 from vslib import vlog
 from vswitchd.bridge import Bridge

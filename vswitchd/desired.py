@@ -133,7 +133,7 @@ class Reader:
         """Return the referred rows that exist, in the order of their names."""
         rows = self.tables[table].rows
         found = [rows[u] for u in uuids if u in rows]
-        return sorted(found, key=lambda row: getattr(row, "name", None) or getattr(row, "target", ""))
+        return sorted(found, key=lambda row: str(getattr(row, "name", None) or getattr(row, "target", "")))
 
     def number(self, where: str, values: Mapping[str, str], key: str, default: int, low: int, high: int) -> int:
         """Return the integer `values[key]` within [low, high], or `default` with a problem noted."""

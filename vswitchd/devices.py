@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from datapath.ports import netdev
 from datapath.ports.afpacket import AfPacketPort
 from datapath.ports.port import PortHandle
 from datapath.ports.tap import TapPort
-
-from datapath.ports import netdev
 from vslib.errors import ConfigError
 from vswitchd.desired import DesiredInterface
 
@@ -36,12 +35,14 @@ def _open_tap(kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
     def open_it(wanted: DesiredInterface, mac: bytes | None) -> Opened:
         handle = TapPort(wanted.name, kind)
         try:
-            if mac is not None and netdev.link(wanted.name).mac != mac:
+            # A device that was moved into another namespace is its owner's there: its address and MTU are left alone.
+            here = netdev.exists(wanted.name)
+            if here and mac is not None and netdev.link(wanted.name).mac != mac:
                 netdev.set_mac(wanted.name, mac)
-            if wanted.mtu_request is not None:
+            if here and wanted.mtu_request is not None:
                 netdev.set_mtu(wanted.name, wanted.mtu_request)
                 handle.set_mtu(wanted.mtu_request)
-            return Opened(handle, netdev.link(wanted.name))
+            return Opened(handle, handle.link())
         except ConfigError:
             handle.close()
             raise

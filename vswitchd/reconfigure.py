@@ -162,6 +162,8 @@ def set_device(change: Change, bridge: Bridge, running: RunningPort, wanted: Des
     if running.handle is None or (before.mac == wanted.mac and before.mtu_request == wanted.mtu_request):
         return
     try:
+        if not netdev.exists(running.name):  # it lives in another namespace and is its owner's there
+            return
         if wanted.mac is not None and running.kind == "internal":
             netdev.set_mac(running.name, wanted.mac)
         if wanted.mtu_request is not None:
