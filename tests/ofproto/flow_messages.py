@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 from ofproto.testing import KEY_BYTES
-
 from tests.oracle.flow_table_naive import ANY, DELETE, TABLE_ALL, Flow, Mod
 
 NXM_REG0, NXM_REG1 = 0x0001 << 16 | 0 << 9, 0x0001 << 16 | 1 << 9

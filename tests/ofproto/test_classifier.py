@@ -8,8 +8,8 @@ import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ofproto.testing import KEY_BYTES, TestTable
 
+from ofproto.testing import KEY_BYTES, TestTable
 from tests.oracle.classifier_naive import NaiveTable
 
 # Bytes in link, network, transport, tunnel and pipeline words; few, so that random masks share words and keys hit.

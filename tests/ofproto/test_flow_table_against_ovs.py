@@ -6,10 +6,10 @@ import random
 from dataclasses import replace
 
 import pytest
-from ofproto.flow_table import FlowTables
-from ofproto.switch import SwitchHandle
 
 from ofproto.errors import OpenFlowError, decode_error
+from ofproto.flow_table import FlowTables
+from ofproto.switch import SwitchHandle
 from tests.ofproto import flow_messages as wire
 from tests.ofproto.real_switch import NX_VENDOR, NXT_FLOW_MOD_TABLE_ID, Session, installed, real_switch
 from tests.oracle.flow_table_naive import ADD, ANY, DELETE, MODIFY_STRICT, TABLE_ALL, TABLE_HIDDEN, Mod
