@@ -10,9 +10,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from datapath.slots import PIPELINE, Place, places
+
+if TYPE_CHECKING:
+    from datapath.datapath import MegaflowRow
 
 OpTuple = tuple[int, int, int, int, int, bytes, bytes]
 PuntText = Callable[[int], str]
@@ -24,18 +27,6 @@ KEY_BYTES = max(p.offset + p.slot.n_bytes for p in PLACES.values() if p.slot.sco
 TAG_PRESENT = 0x1000
 ETH_VLAN, ETH_NONE, ETH_IPV4, ETH_IPV6 = 0x8100, 0x5FF, 0x0800, 0x86DD
 NS_PER_S = 1_000_000_000
-
-
-class Row(Protocol):
-    """What format_flow() needs of a megaflow; MegaflowRow is one."""
-
-    key: bytes
-    mask: bytes
-    actions: list[OpTuple]
-    packets: int
-    bytes: int
-    used_ns: int
-    tcp_flags: int
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -460,7 +451,7 @@ def ufid(key: bytes, mask: bytes) -> str:
 
 
 def format_flow(
-    row: Row,
+    row: MegaflowRow,
     now_ns: int,
     verbose: bool = False,
     names: PortNames | None = None,
