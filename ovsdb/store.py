@@ -161,10 +161,10 @@ class Txn:
     def insert(self, table: str, uuid: str, values: RowData) -> None:
         """Add a row; columns not in ``values`` get their defaults.
 
-        Raises ``duplicate uuid``, also for the UUID of a row that this transaction has deleted (as ovsdb-server does).
+        Raises ``duplicate uuid``, also for that of an older row deleted in this transaction (as ovsdb-server).
         """
         rows = self.db.tables[table].rows
-        if uuid in rows or uuid in self.old.get(table, ()):
+        if uuid in rows or self.old.get(table, {}).get(uuid) is not None:
             words = f"This UUID would duplicate a UUID already present within the table {table}."
             raise OvsdbError(DUPLICATE_UUID, words)
         schema = self.db.schema.tables[table]

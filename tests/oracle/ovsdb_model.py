@@ -68,14 +68,15 @@ def empty():
 
 def run(before, ops):
     state = copy.deepcopy(before)
-    state["used"] = set()  # UUIDs of rows deleted in this transaction
+    state["old"] = {*before["A"], *before["B"]}
+    state["used"] = set()  # UUIDs of older rows deleted in this transaction
     try:
         for op in ops:
             apply(state, op)
         finish(before, state)
     except Failed as failed:
         return before, str(failed)
-    del state["used"]
+    del state["used"], state["old"]
     return state, None
 
 
@@ -111,7 +112,7 @@ def apply(state, op):
     for uuid in matching(state, op):
         if op["op"] == "delete":
             del state[op["table"]][uuid]
-            state["used"].add(uuid)
+            state["used"] |= {uuid} & state["old"]
         elif op["op"] == "update":
             state[op["table"]][uuid].update({c: parse(v) for c, v in op["row"].items()})
         elif op["op"] == "mutate":

@@ -11,8 +11,6 @@ from tests.ovsdb.random_txns import histories
 
 pytestmark = [needs_server, pytest.mark.ovs_tools]
 
-# The weak references ("likes") are left out: ovsdb-server 3.1.0 keeps some to rows that garbage collection removed in a
-# transaction that touched other rows too. The model checks ours (test_random_transactions).
 CLEAN = [{"op": "delete", "table": "A", "where": []}]
 DUMP = [
     {"op": "select", "table": t, "where": [], "columns": c}
@@ -33,6 +31,18 @@ def both(tmp_path_factory):
         real.end()
 
 
+def without_weak(history):
+    """Leave weak references out: with them ovsdb-server 3.1.0 keeps some to rows that are gone and miscounts strong ones.
+
+    Ours are checked against the model (test_random_transactions).
+    """
+    for op in (op for ops in history for op in ops):
+        op.get("row", {}).pop("likes", None)
+        if "mutations" in op:
+            op["mutations"] = [m for m in op["mutations"] if m[0] != "likes"]
+    return history
+
+
 def plain(value):
     """Row order in a select and the choice of details are free; words and values are not."""
     if isinstance(value, dict):
@@ -43,7 +53,7 @@ def plain(value):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(histories)
+@given(histories.map(without_weak))
 def test_random_transactions_have_equal_results(both, history):  # DB.07-DB.20
     for wire in both:
         wire.transact("Model", *CLEAN)
@@ -69,7 +79,7 @@ def shown(wire, ops, method):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(histories)
+@given(histories.map(without_weak))
 @pytest.mark.parametrize(
     ("method", "update", "request_a"),
     [
