@@ -34,7 +34,7 @@ cdef struct Check:
 ctypedef uint32_t (*CheckFn)(OfAct *act, Check *check) noexcept nogil
 
 cdef CheckFn[N_OFACT_KINDS] CHECK          # NULL = nothing to check
-cdef uint16_t F_VLAN_VID, F_VLAN_PCP
+cdef uint16_t F_VLAN_VID, F_VLAN_PCP, F_VLAN_TCI
 
 
 cdef inline uint32_t inconsistent(const Check *check) noexcept nogil:
@@ -98,6 +98,9 @@ cdef uint32_t check_set_field(OfAct *act, Check *check) noexcept nogil:
     cdef uint16_t field = (<OfActSetField *>act).field
     if field == F_VLAN_VID and not check.tags:
         return OFPBAC_MATCH_INCONSISTENT
+    if field == F_VLAN_TCI:
+        # Writing the whole TCI adds or removes the tag.
+        check.tags = 1 if get16((<OfActSetField *>act).data) & VLAN_PRESENT else 0
     return field_error(check, field)
 
 
@@ -137,8 +140,10 @@ cdef uint32_t check_run(uint8_t *at, uint32_t length, Check *check) noexcept nog
 
 
 cdef uint32_t check_nested(OfAct *act, Check *check) noexcept nogil:
-    # The action set runs later and in an order of its own, so what it does to tags is not carried on.
+    # The action set runs later and in an order of its own: what it does to tags is not carried on, and only what names a field is
+    # held against the match (version 1 is the lenient one).
     cdef Check inner = check[0]
+    inner.version = 1
     return check_run(<uint8_t *>act + sizeof(OfActNested), act.length - sizeof(OfActNested), &inner)
 
 
@@ -156,7 +161,8 @@ cdef void on(int kind, CheckFn fn) noexcept:
 
 
 def _fill():
-    global F_VLAN_VID, F_VLAN_PCP
+    global F_VLAN_VID, F_VLAN_PCP, F_VLAN_TCI
+    F_VLAN_TCI = field_by_name("vlan_tci")
     F_VLAN_VID = field_by_name("vlan_vid")
     F_VLAN_PCP = field_by_name("vlan_pcp")
     on(OFACT_SET_VLAN_VID, check_vlan_set)

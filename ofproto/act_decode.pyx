@@ -12,7 +12,7 @@ from ofproto.act_form cimport *
 from ofproto.codec cimport act_room
 from ofproto.of_error cimport (
     OFPBAC_BAD_LEN, OFPBAC_BAD_TYPE, OFPBAC_BAD_VENDOR, OFPBAC_BAD_VENDOR_TYPE, OFPBAC_TOO_MANY, OFPBAC_UNSUPPORTED_ORDER,
-    OFPBIC_BAD_EXPERIMENTER, OFPBIC_BAD_LEN, OFPBIC_DUP_INST, OFPBIC_UNKNOWN_INST, OFPBIC_UNSUP_INST, OFPFMFC_TABLE_FULL,
+    OFPBIC_BAD_EXPERIMENTER, OFPBIC_BAD_LEN, OFPBIC_DUP_INST, OFPBIC_UNKNOWN_INST, OFPBIC_UNSUP_INST, OFPBRC_BAD_LEN, OFPFMFC_TABLE_FULL,
 )
 from ofproto.ofact cimport *
 
@@ -99,7 +99,7 @@ cdef uint32_t decode_run(const uint8_t *p, uint32_t length, uint8_t version, OfA
 
 cdef uint32_t act_list_decode(const uint8_t *p, uint32_t length, uint8_t version, OfActBuf *out) noexcept nogil:
     cdef uint32_t start = out.length
-    cdef uint32_t error = decode_run(p, length, version, out)
+    cdef uint32_t error = OFPBRC_BAD_LEN if length & 7 else decode_run(p, length, version, out)
     return error if error else order_error(out, start)
 
 
@@ -153,7 +153,7 @@ cdef uint32_t instructions_decode(const uint8_t *p, uint32_t length, uint8_t ver
     cdef const uint8_t *inst[N_INST]
     cdef uint32_t error, start = out.length
     memset(inst, 0, sizeof(inst))
-    error = find_instructions(p, length, inst)
+    error = OFPBRC_BAD_LEN if length & 7 else find_instructions(p, length, inst)
     if not error and inst[I_METER] != NULL:
         error = OFPBIC_UNSUP_INST
     if not error and inst[I_APPLY] != NULL:

@@ -71,7 +71,7 @@ cdef Wire I_METADATA = wire("inst_write_metadata"), I_GOTO = wire("inst_goto_tab
 cdef uint16_t F_ETH_SRC = field_by_name("eth_src"), F_ETH_DST = field_by_name("eth_dst")
 cdef uint16_t F_IP_SRC = field_by_name("ip_src"), F_IP_DST = field_by_name("ip_dst")
 cdef uint16_t F_DSCP = field_by_name("ip_dscp"), F_ECN = field_by_name("nw_ecn"), F_TTL = field_by_name("nw_ttl")
-cdef uint16_t F_VID = field_by_name("vlan_vid"), F_PCP = field_by_name("vlan_pcp"), F_TUN_ID = field_by_name("tun_id")
+cdef uint16_t F_TCI = field_by_name("vlan_tci"), F_VID = field_by_name("vlan_vid"), F_PCP = field_by_name("vlan_pcp"), F_TUN_ID = field_by_name("tun_id")
 cdef uint16_t F_TCP_SRC = field_by_name("tcp_src"), F_TCP_DST = field_by_name("tcp_dst")
 cdef uint16_t F_UDP_SRC = field_by_name("udp_src"), F_UDP_DST = field_by_name("udp_dst")
 cdef uint16_t F_SCTP_SRC = field_by_name("sctp_src"), F_SCTP_DST = field_by_name("sctp_dst")
@@ -365,6 +365,15 @@ cdef int put_loads(OutBuf *out, const OfActSetField *a, uint8_t version) noexcep
     return 0
 
 
+cdef int put_vlan_tci(OutBuf *out, uint32_t tci) noexcept nogil:
+    # OpenFlow 1.0 sets a TCI in parts; one without the present bit removes the tag.
+    if not tci & VLAN_PRESENT:
+        return put_plain(out, &W_STRIP10)
+    if put_number(out, &W_VID10, 4, 2, tci & 0xfff):
+        return -1
+    return put_number(out, &W_PCP10, 4, 1, tci >> 13)
+
+
 cdef int set_field(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogil:
     cdef const OfActSetField *a = <const OfActSetField *>act
     cdef bint whole = all_ones(a.data + a.n_bytes, a.n_bytes)
@@ -373,6 +382,8 @@ cdef int set_field(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogi
             return put_set_field(out, a.field, version, a.data)
         if LEGACY[a.field].wire != NULL:
             return put_legacy(out, &LEGACY[a.field], a)
+        if a.field == F_TCI:
+            return put_vlan_tci(out, <uint32_t>be_load(a.data, 2))
     if act.flags & OFACT_F_NXM or not oxm_has_short_header(a.field, version):
         return put_reg_load2(out, a, version)
     return put_loads(out, a, version)
@@ -579,7 +590,7 @@ def _fill_legacy():
     legacy("vlan_pcp", &W_PCP10, 0, 7)
     legacy("nw_tos", &W_NW_TOS10, 0, 0xfc)
     legacy("ip_dscp", &W_NW_TOS10, 2, 0xfc)
-    for proto in ("tcp", "udp", "sctp"):
+    for proto in ("tcp", "udp"):
         legacy(proto + "_src", &W_TP_SRC10, 0, 0xffff)
         legacy(proto + "_dst", &W_TP_DST10, 0, 0xffff)
 

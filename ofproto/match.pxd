@@ -10,5 +10,6 @@ cdef enum:
 # Fields whose prerequisites the match lacks are left out, as OpenFlow 1.0 says nothing of them; never fails. Returns 1 if the match had
 # no wildcard at all (then the flow has the highest priority).
 cdef bint match10_decode(const uint8_t *p, Match *out) noexcept nogil
-# What OpenFlow 1.0 cannot say is left out, so the result may match more. `p` has MATCH10_BYTES zero bytes.
+# The closest that OpenFlow 1.0 can say: other fields are left out, masks that are no prefix become exact or fill their holes, as in Open
+# vSwitch. `p` has MATCH10_BYTES zero bytes.
 cdef void match10_encode(uint8_t *p, const Match *match) noexcept nogil

@@ -5,7 +5,7 @@ from libc.string cimport memcpy, memset
 
 from datapath.bytes cimport load_be16 as get16, load_be32 as get32, store_be16 as put16, store_be32 as put32
 from datapath.flow_key cimport FlowKey
-from ofproto.codec cimport all_ones, port_from16
+from ofproto.codec cimport all_zero, port_from16
 
 cdef enum Wildcard:
     WILD_IN_PORT = 0x1
@@ -161,10 +161,10 @@ cdef uint32_t write_vlan(uint8_t *p, const Match *match) noexcept nogil:
 
 
 cdef uint32_t write_address(uint8_t *p, const void *value, const void *mask) noexcept nogil:
-    # Returns the number of wild low bits. A mask with holes is widened to the prefix above its first hole.
-    cdef uint32_t m = get32(mask), wild = 32
-    while wild and m & (<uint32_t>1 << (wild - 1)):
-        wild -= 1
+    # Returns the number of wild low bits; holes in the mask cannot be said and are filled, as Open vSwitch does.
+    cdef uint32_t m = get32(mask), wild = 0
+    while wild < 32 and not m & (<uint32_t>1 << wild):
+        wild += 1
     put32(p, get32(value) & prefix_mask(wild))
     return wild
 
@@ -175,10 +175,10 @@ cdef void match10_encode(uint8_t *p, const Match *match) noexcept nogil:
     if mask.pkt.in_port:
         wild &= ~<uint32_t>WILD_IN_PORT
         put16(p + AT_IN_PORT, get32(&match.value.pkt.in_port) & 0xffff)
-    if all_ones(mask.pkt.eth_src, 6):
+    if not all_zero(mask.pkt.eth_src, 6):
         wild &= ~<uint32_t>WILD_DL_SRC
         memcpy(p + AT_DL_SRC, match.value.pkt.eth_src, 6)
-    if all_ones(mask.pkt.eth_dst, 6):
+    if not all_zero(mask.pkt.eth_dst, 6):
         wild &= ~<uint32_t>WILD_DL_DST
         memcpy(p + AT_DL_DST, match.value.pkt.eth_dst, 6)
     if mask.pkt.eth_type:

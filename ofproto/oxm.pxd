@@ -28,7 +28,7 @@ cdef struct Cookie:            # the cookie pseudo-field of NXM requests
 
 # One entry from at most `left` bytes: lengths, known field, value and mask consistent. 0 or an error.
 cdef uint32_t oxm_pull(const uint8_t *p, uint32_t left, OxmUse use, OxmEntry *out) noexcept nogil
-# A header alone (move, load, push): only `field` and `header_bytes` are set. Masked or wrong lengths are errors.
+# A header alone (move, load, push): only `field` and `header_bytes` are set. A mask bit changes nothing; a wrong length is an error.
 cdef uint32_t oxm_pull_header(const uint8_t *p, uint32_t left, OxmEntry *out) noexcept nogil
 # A whole match into `out` (cleared first). `cookie` NULL: the cookie pseudo-field is unknown. 0 or an error.
 cdef uint32_t oxm_match_decode(const uint8_t *p, uint32_t length, Match *out, Cookie *cookie) noexcept nogil

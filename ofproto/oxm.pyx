@@ -46,7 +46,7 @@ cdef uint16_t F_IN_PORT_OXM
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 cdef inline uint16_t field_of(uint32_t word, uint32_t experimenter) noexcept nogil:
-    cdef uint32_t i
+    cdef int i
     for i in range(CLASSES):
         if SPACE_CLASS[i] == word >> 16 and SPACE_EXPERIMENTER[i] == experimenter:
             return FIELD_OF[i][(word >> 9) & (NUMBERS - 1)]
@@ -108,10 +108,7 @@ cdef uint32_t oxm_pull(const uint8_t *p, uint32_t left, OxmUse use, OxmEntry *ou
 
 cdef uint32_t oxm_pull_header(const uint8_t *p, uint32_t left, OxmEntry *out) noexcept nogil:
     cdef uint32_t word = 0, payload = 0
-    cdef uint32_t error = pull_header(p, left, out, &word, &payload)
-    if not error and out.masked:
-        error = OFPBMC_BAD_MASK
-    return pull_action_error(error, out)
+    return pull_action_error(pull_header(p, left, out, &word, &payload), out)
 
 
 cdef bint match_prereqs_met(uint16_t field, const Match *match) noexcept nogil:
