@@ -32,7 +32,7 @@ def both(tmp_path_factory):
 
 
 def without_weak(history):
-    """Leave weak references out: with them ovsdb-server 3.1.0 keeps some to rows that are gone and miscounts strong ones.
+    """Leave weak references out: with them ovsdb-server 3.1.0 keeps some to rows that are gone and miscounts others.
 
     Ours are checked against the model (test_random_transactions).
     """
