@@ -6,17 +6,18 @@ their value comes from the packet, it is matched. Bits that were only written, n
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from datapath.act cimport ACT_SET_MARK, ACT_SET_PRIORITY, ActOp, act_add, act_pop_vlan, act_push_vlan, act_set
 from datapath.bytes cimport be16toh, htobe16, load_be16, load_be32
 from datapath.flow_key cimport OFS_PKT_MARK, OFS_SKB_PRIORITY, OFS_VLAN_TCI, SLOT_PKT_MARK, SLOT_SKB_PRIORITY, SLOT_VLAN_TCI
-from ofproto.xlate.context cimport VLAN_SLOT_BYTES, XlateContext, fold, is_touched
+from ofproto.xlate.context cimport DeepTags, VLAN_SLOT_BYTES, XlateContext, fold, is_touched
 
 from datapath.slots import places
 
 cdef enum:
     HEADER_SLOTS_MAX = 32
+    TAGS_MAX = 8               # two in the key and DEEP_TAGS_MAX
     SLOT_BYTES_MAX = 16
 
 cdef struct HeaderSlot:
@@ -84,6 +85,8 @@ cdef bint only_outer_tci(XlateContext *ctx) noexcept nogil:
     cdef const uint8_t *bdet = <const uint8_t *>&ctx.bdet + OFS_VLAN_TCI
     cdef const uint8_t *mask = <const uint8_t *>&ctx.mask + OFS_VLAN_TCI
     cdef uint32_t i
+    if ctx.key_deep.n != ctx.base_deep.n or memcmp(&ctx.key_deep.tag[0], &ctx.base_deep.tag[0], ctx.key_deep.n * 4):
+        return False
     for i in range(2, VLAN_SLOT_BYTES):
         if (key[i] ^ base[i]) & (det[i] | bdet[i]) or det[i] & ~bdet[i] & ~mask[i] or bdet[i] & ~det[i]:
             return False
@@ -99,31 +102,48 @@ cdef void rewrite_tci(XlateContext *ctx) noexcept nogil:
         act_set(ctx.acts, SLOT_VLAN_TCI, &value[0], &mask[0], 2)
 
 
-cdef void replace_tags(XlateContext *ctx, uint32_t n_base, uint32_t n_key) noexcept nogil:
-    """Pop and push until the tags agree; inner tags that are the same stay."""
-    cdef uint8_t *key = <uint8_t *>&ctx.key + OFS_VLAN_TCI
-    cdef uint8_t *base = <uint8_t *>&ctx.base + OFS_VLAN_TCI
+cdef uint32_t flatten(const uint8_t *tags, const DeepTags *deep, uint8_t *out) noexcept nogil:
+    """All tags of a key, outermost first, 4 bytes each; their number."""
+    cdef uint32_t n = n_tags(tags)
+    cdef uint32_t i
+    memcpy(out, tags, 4 * n)
+    for i in range(deep.n):
+        memcpy(out + 4 * (n + i), &deep.tag[deep.n - 1 - i], 4)
+    return n + deep.n
+
+
+cdef void match_tags(XlateContext *ctx, bint compared) noexcept nogil:
+    """What is pushed or compared, and comes from the packet, is matched."""
     cdef uint8_t *det = <uint8_t *>&ctx.det + OFS_VLAN_TCI
     cdef uint8_t *bdet = <uint8_t *>&ctx.bdet + OFS_VLAN_TCI
     cdef uint8_t *mask = <uint8_t *>&ctx.mask + OFS_VLAN_TCI
+    cdef uint32_t i
+    for i in range(VLAN_SLOT_BYTES):
+        mask[i] |= ~det[i] | (~bdet[i] if compared else 0)
+
+
+cdef void replace_tags(XlateContext *ctx) noexcept nogil:
+    """Pop and push until the tags agree; inner tags that are the same stay."""
+    cdef uint8_t[4 * TAGS_MAX] key
+    cdef uint8_t[4 * TAGS_MAX] base
+    cdef uint32_t n_key = flatten(<const uint8_t *>&ctx.key + OFS_VLAN_TCI, &ctx.key_deep, &key[0])
+    cdef uint32_t n_base = flatten(<const uint8_t *>&ctx.base + OFS_VLAN_TCI, &ctx.base_deep, &base[0])
     cdef uint32_t common = 0
     cdef uint32_t i
-    for i in range(VLAN_SLOT_BYTES):                       # what is compared or pushed, and comes from the packet, is matched
-        if n_key:
-            mask[i] |= ~det[i]
-            if n_base:
-                mask[i] |= ~bdet[i]
-    while common < n_base and common < n_key and load_be32(base + 4 * (n_base - 1 - common)) == load_be32(key + 4 * (n_key - 1 - common)):
+    if n_key:
+        match_tags(ctx, n_base > 0)
+    while common < n_base and common < n_key and load_be32(&base[4 * (n_base - 1 - common)]) == load_be32(&key[4 * (n_key - 1 - common)]):
         common += 1
     for i in range(n_base - common):
         act_pop_vlan(ctx.acts)
     i = n_key - common
     while i:
         i -= 1
-        act_push_vlan(ctx.acts, load_be16(key + 4 * i + 2), load_be16(key + 4 * i))
-    memcpy(base, key, VLAN_SLOT_BYTES)
-    memset(bdet, 0xff, VLAN_SLOT_BYTES)                    # the tags are what the ops made them, whatever the packet had
-    memset(det, 0xff, VLAN_SLOT_BYTES)
+        act_push_vlan(ctx.acts, load_be16(&key[4 * i + 2]), load_be16(&key[4 * i]))
+    memcpy(<uint8_t *>&ctx.base + OFS_VLAN_TCI, <uint8_t *>&ctx.key + OFS_VLAN_TCI, VLAN_SLOT_BYTES)
+    ctx.base_deep = ctx.key_deep
+    memset(<uint8_t *>&ctx.bdet + OFS_VLAN_TCI, 0xff, VLAN_SLOT_BYTES)     # the tags are what the ops made them, whatever the packet had
+    memset(<uint8_t *>&ctx.det + OFS_VLAN_TCI, 0xff, VLAN_SLOT_BYTES)
 
 
 cdef void commit_vlan(XlateContext *ctx) noexcept nogil:
@@ -138,7 +158,7 @@ cdef void commit_vlan(XlateContext *ctx) noexcept nogil:
     if n_base == n_key and only_outer_tci(ctx):
         rewrite_tci(ctx)
     else:
-        replace_tags(ctx, n_base, n_key)
+        replace_tags(ctx)
 
 
 # -- metadata of the packet

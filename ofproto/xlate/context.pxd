@@ -28,6 +28,7 @@ cdef enum:
     STACK_WORDS = 16           # 64-bit words of a value, least significant first
     OFPP_UNSET = 0xfffffff7    # actset_output without an output
     VLAN_SLOT_BYTES = 8        # vlan_tci, vlan_tpid, vlan2_tci, vlan2_tpid lie together
+    DEEP_TAGS_MAX = 6          # tags below the two that the key holds; a push beyond is an error
 
 cdef struct Grow:              # an array that grows and is kept from one translation to the next
     uint8_t *data
@@ -41,6 +42,10 @@ cdef struct Learn:             # a MAC to learn after the translation
     uint16_t vlan
     bint grat_arp
 
+cdef struct DeepTags:          # VLAN tags that pushes moved out of the key, innermost first
+    uint32_t n
+    uint32_t[DEEP_TAGS_MAX] tag    # as in the key: TCI, TPID
+
 cdef struct XlateContext:
     Switch *sw
     Bridge *bridge             # where the packet is now
@@ -50,6 +55,8 @@ cdef struct XlateContext:
     FlowKey bdet
     FlowKey reads
     FlowKey mask
+    DeepTags key_deep          # belongs to key
+    DeepTags base_deep         # belongs to base
     uint64_t[2] touched        # bit per slot: written at least once, so that commit looks at it
     ActBuf *acts
     uint64_t version           # of the tables

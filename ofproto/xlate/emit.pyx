@@ -12,13 +12,14 @@ from ofproto.switch cimport (
     Bridge, DP_PORT_NONE, OfPort, PORT_DOWN, PORT_NO_FWD, PORT_NO_RECV, PORT_NO_RECV_STP, bridge_tag,
 )
 from ofproto.xlate.commit cimport commit
-from ofproto.xlate.context cimport OFPP_UNSET, XlateContext, add_credit, fold_all, note_drop, read_bytes
+from ofproto.xlate.context cimport DeepTags, OFPP_UNSET, XlateContext, add_credit, fold_all, note_drop, read_bytes
 
 cdef const char *STP_MAC = b"\x01\x80\xc2\x00\x00\x00"
 
 cdef struct Outer:             # what the bridge on this side of a patch port gets back afterwards
     FlowKey key
     FlowKey det
+    DeepTags key_deep
     Bridge *bridge
     uint64_t cookie
     uint32_t set_base
@@ -63,7 +64,7 @@ cdef void emit_port(XlateContext *ctx, OfPort *port) noexcept nogil:
 
 cdef void save(XlateContext *ctx, Outer *outer) noexcept nogil:
     fold_all(ctx)
-    outer.key, outer.det = ctx.key, ctx.det
+    outer.key, outer.det, outer.key_deep = ctx.key, ctx.det, ctx.key_deep
     outer.bridge, outer.cookie, outer.table_id = ctx.bridge, ctx.cookie, ctx.table_id
     outer.set_base, outer.stack_base, outer.n_set, outer.n_stack = ctx.set_base, ctx.stack_base, ctx.action_set.n, ctx.stack.n
     outer.in_action_set, outer.miss_rule = ctx.in_action_set, ctx.miss_rule
@@ -71,7 +72,7 @@ cdef void save(XlateContext *ctx, Outer *outer) noexcept nogil:
 
 cdef void restore(XlateContext *ctx, const Outer *outer) noexcept nogil:
     fold_all(ctx)                  # what was read over there counts by what was determined over there
-    ctx.key, ctx.det = outer.key, outer.det
+    ctx.key, ctx.det, ctx.key_deep = outer.key, outer.det, outer.key_deep
     ctx.bridge, ctx.cookie, ctx.table_id = outer.bridge, outer.cookie, outer.table_id
     ctx.set_base, ctx.stack_base, ctx.action_set.n, ctx.stack.n = outer.set_base, outer.stack_base, outer.n_set, outer.n_stack
     ctx.in_action_set, ctx.miss_rule = outer.in_action_set, outer.miss_rule

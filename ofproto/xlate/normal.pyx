@@ -13,7 +13,7 @@ from ofproto.flow_mod cimport OFPP_ANY, OFPP_CONTROLLER
 from ofproto.l2.mac_table cimport mac_find, mac_is_news
 from ofproto.l2.vlan cimport TCI_PCP, TCI_PRESENT, TCI_VID, vlan_admit, vlan_carried, vlan_inside, vlan_outside
 from ofproto.switch cimport MacEntry, OfPort, PORT_NO_FLOOD, bridge_port, mac_tag
-from ofproto.xlate.context cimport Learn, VLAN_SLOT_BYTES, XlateContext, add_credit, fold, grow_add, note_drop, read_bytes
+from ofproto.xlate.context cimport DeepTags, Learn, VLAN_SLOT_BYTES, XlateContext, add_credit, fold, grow_add, note_drop, read_bytes
 from ofproto.xlate.emit cimport emit_port, is_to
 from ofproto.xlate.vlan_ops cimport vlan_pop, vlan_push, vlan_set
 
@@ -84,21 +84,36 @@ cdef bint is_grat_arp(XlateContext *ctx) noexcept nogil:
     return ctx.key.pkt.ip_src == ctx.key.pkt.ip_dst
 
 
+cdef OfPort *seen_here(XlateContext *ctx, const uint8_t *mac, uint16_t vlan) noexcept nogil:
+    """Where this very packet showed the address as a source; it counts as learned, though the table says so only later."""
+    cdef const CreditItem *items = <const CreditItem *>ctx.credits.data
+    cdef uint32_t i = ctx.credits.n
+    while i:
+        i -= 1
+        if items[i].kind == CREDIT_MAC and items[i].vlan == vlan and items[i].bridge_id == ctx.bridge.id and memcmp(&items[i].mac[0], mac, 6) == 0:
+            return bridge_port(ctx.bridge, items[i].port)
+    return NULL
+
+
 cdef void learn(XlateContext *ctx, OfPort *port, uint16_t vlan) noexcept nogil:
     """Note the source for learning if it is news, and for refreshing by credits."""
     cdef const uint8_t *src = &ctx.key.pkt.eth_src[0]
     cdef bint grat_arp = is_grat_arp(ctx)
     cdef CreditItem *item
     cdef Learn *news
+    cdef OfPort *earlier
     if src[0] & 1:
         return
+    earlier = seen_here(ctx, src, vlan)
     ctx.tags |= mac_tag(ctx.bridge, src, vlan)
     item = add_credit(ctx, CREDIT_MAC, 0)
     if item == NULL:
         return
     item.vlan, item.port = vlan, port.number
     memcpy(&item.mac[0], src, 6)
-    if not ctx.side_effects or not mac_is_news(&ctx.bridge.macs, port, src, vlan, ctx.now_ns, grat_arp, False):
+    if not ctx.side_effects:
+        return
+    if not mac_is_news(&ctx.bridge.macs, port, src, vlan, ctx.now_ns, grat_arp, False) and (earlier == NULL or earlier == port):
         return
     news = <Learn *>grow_add(&ctx.learns, sizeof(Learn), 1)
     if news == NULL:
@@ -108,13 +123,14 @@ cdef void learn(XlateContext *ctx, OfPort *port, uint16_t vlan) noexcept nogil:
     memcpy(&news.mac[0], src, 6)
 
 
-cdef OfPort *port_of_destination(XlateContext *ctx, OfPort *in_port, uint16_t vlan) noexcept nogil:
-    """Where the destination was learned, NULL = flood. The source counts as learned by now, though the table says so only later."""
+cdef OfPort *port_of_destination(XlateContext *ctx, uint16_t vlan) noexcept nogil:
+    """Where the destination was learned, NULL = flood."""
     cdef const uint8_t *dst = &ctx.key.pkt.eth_dst[0]
+    cdef OfPort *port = seen_here(ctx, dst, vlan)
     cdef MacEntry *entry
     ctx.tags |= mac_tag(ctx.bridge, dst, vlan)
-    if in_port != NULL and not dst[0] & 1 and memcmp(dst, &ctx.key.pkt.eth_src[0], 6) == 0:
-        return in_port
+    if port != NULL:
+        return port
     entry = mac_find(&ctx.bridge.macs, dst, vlan)
     return entry.port if entry != NULL else NULL
 
@@ -137,6 +153,7 @@ cdef void emit_tagged(XlateContext *ctx, OfPort *port, uint16_t vlan) noexcept n
     cdef uint16_t want = vlan_outside(port, vlan, tci & TCI_PCP)
     cdef uint8_t[VLAN_SLOT_BYTES] key
     cdef uint8_t[VLAN_SLOT_BYTES] det
+    cdef DeepTags deep = ctx.key_deep
     if (want ^ tci) & (TCI_VID | TCI_PRESENT) == 0:
         emit_port(ctx, port)
         return
@@ -147,6 +164,7 @@ cdef void emit_tagged(XlateContext *ctx, OfPort *port, uint16_t vlan) noexcept n
     fold(ctx, OFS_VLAN_TCI, VLAN_SLOT_BYTES)
     memcpy(<uint8_t *>&ctx.key + OFS_VLAN_TCI, &key[0], VLAN_SLOT_BYTES)
     memcpy(<uint8_t *>&ctx.det + OFS_VLAN_TCI, &det[0], VLAN_SLOT_BYTES)
+    ctx.key_deep = deep
 
 
 cdef void flood(XlateContext *ctx, OfPort *in_port, uint16_t vlan) noexcept nogil:
@@ -162,7 +180,7 @@ cdef void flood(XlateContext *ctx, OfPort *in_port, uint16_t vlan) noexcept nogi
 
 
 cdef void forward(XlateContext *ctx, OfPort *in_port, uint16_t vlan) noexcept nogil:
-    cdef OfPort *port = port_of_destination(ctx, in_port, vlan)
+    cdef OfPort *port = port_of_destination(ctx, vlan)
     if port == NULL:
         flood(ctx, in_port, vlan)
     elif port == in_port:

@@ -1,13 +1,12 @@
-"""VLAN tags of the key: see vlan_ops.pxd. Two tags are kept in the key; a third one is pushed on the packet at once."""
+"""VLAN tags of the key: see vlan_ops.pxd. The key holds two tags; those that pushes move out of it are kept beside it."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memmove, memset
 
-from datapath.act cimport act_push_vlan
 from datapath.bytes cimport be16toh, htobe16
+from datapath.drops cimport DROP_INVALID_ACTION
 from datapath.flow_key cimport OFS_VLAN_TCI
-from ofproto.xlate.commit cimport commit
-from ofproto.xlate.context cimport VLAN_SLOT_BYTES, XlateContext, read_bytes, write_vlan
+from ofproto.xlate.context cimport DEEP_TAGS_MAX, DeepTags, VLAN_SLOT_BYTES, XlateContext, read_bytes, write_vlan
 
 cdef enum:
     TPID_8021Q = 0x8100
@@ -26,32 +25,46 @@ cdef void put_tag(uint8_t *tags, uint16_t tpid, uint16_t tci) noexcept nogil:
     memcpy(tags + 2, &tpid_be, 2)
 
 
+cdef bint hide_inner(XlateContext *ctx) noexcept nogil:
+    """Make room for a third tag; False if there is none."""
+    cdef DeepTags *deep = &ctx.key_deep
+    if deep.n == DEEP_TAGS_MAX:
+        ctx.error = DROP_INVALID_ACTION
+        return False
+    memcpy(&deep.tag[deep.n], tags_of(&ctx.key) + TAG_BYTES, TAG_BYTES)
+    deep.n += 1
+    return True
+
+
 cdef void vlan_push(XlateContext *ctx, uint16_t tpid, uint16_t tci) noexcept nogil:
-    cdef bint full = (ctx.key.pkt.vlan2_tci & htobe16(0x1000)) != 0
     if ctx.key.pkt.vlan_tci & htobe16(0x1000):
         read_bytes(ctx, OFS_VLAN_TCI, VLAN_SLOT_BYTES)     # tags move: their contents count
     write_vlan(ctx)
-    if full:
-        commit(ctx)
-        act_push_vlan(ctx.acts, tpid, tci)
+    if ctx.key.pkt.vlan2_tci & htobe16(0x1000) and not hide_inner(ctx):
+        return
     put_tag(tags_of(&ctx.key), tpid, tci)
     memset(tags_of(&ctx.det), 0xff, VLAN_SLOT_BYTES)
-    if full:
-        memcpy(tags_of(&ctx.base), tags_of(&ctx.key), VLAN_SLOT_BYTES)
-        memset(tags_of(&ctx.bdet), 0xff, VLAN_SLOT_BYTES)
 
 
-cdef void vlan_pop(XlateContext *ctx) noexcept nogil:
+cdef void shift_out(XlateContext *ctx) noexcept nogil:
+    """Drop the outer tag of the key; those behind it move up."""
     cdef uint8_t *tags = tags_of(&ctx.key)
-    write_vlan(ctx)
-    if not ctx.key.pkt.vlan_tci & htobe16(0x1000):
-        return
+    cdef DeepTags *deep = &ctx.key_deep
     if ctx.key.pkt.vlan2_tci & htobe16(0x1000):
         read_bytes(ctx, OFS_VLAN_TCI + TAG_BYTES, TAG_BYTES)
         write_vlan(ctx)
     memcpy(tags, tags + TAG_BYTES, TAG_BYTES)
     memset(tags + TAG_BYTES, 0, TAG_BYTES)
+    if deep.n:
+        deep.n -= 1
+        memcpy(tags + TAG_BYTES, &deep.tag[deep.n], TAG_BYTES)
     memset(tags_of(&ctx.det), 0xff, VLAN_SLOT_BYTES)
+
+
+cdef void vlan_pop(XlateContext *ctx) noexcept nogil:
+    write_vlan(ctx)
+    if ctx.key.pkt.vlan_tci & htobe16(0x1000):
+        shift_out(ctx)
 
 
 cdef void vlan_set(XlateContext *ctx, uint16_t bits, uint16_t mask) noexcept nogil:
@@ -59,17 +72,6 @@ cdef void vlan_set(XlateContext *ctx, uint16_t bits, uint16_t mask) noexcept nog
     ctx.key.pkt.vlan_tci = (ctx.key.pkt.vlan_tci & ~htobe16(mask)) | htobe16(bits & mask)
     ctx.det.pkt.vlan_tci |= htobe16(mask)
     vlan_settle(ctx)
-
-
-cdef void vlan_drop_outer(XlateContext *ctx) noexcept nogil:
-    """The present bit was cleared by a write: the tag is gone, and what stood behind it moves up."""
-    cdef uint8_t *tags = tags_of(&ctx.key)
-    if ctx.key.pkt.vlan2_tci & htobe16(0x1000):
-        read_bytes(ctx, OFS_VLAN_TCI + TAG_BYTES, TAG_BYTES)
-        write_vlan(ctx)
-    memcpy(tags, tags + TAG_BYTES, TAG_BYTES)
-    memset(tags + TAG_BYTES, 0, TAG_BYTES)
-    memset(tags_of(&ctx.det), 0xff, VLAN_SLOT_BYTES)
 
 
 cdef void vlan_settle(XlateContext *ctx) noexcept nogil:
@@ -81,4 +83,4 @@ cdef void vlan_settle(XlateContext *ctx) noexcept nogil:
         ctx.det.pkt.vlan_tpid = 0xffff
         ctx.det.pkt.vlan_tci = 0xffff                      # there was no tag: every bit of it is ours
     else:
-        vlan_drop_outer(ctx)
+        shift_out(ctx)                                     # the present bit was cleared by the write
