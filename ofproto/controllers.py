@@ -387,7 +387,7 @@ class Channel:
         return os.path.join(dirs.rundir(), f"{self.bridge.name}.mgmt")
 
     async def listen(self) -> None:
-        """Open the management socket `$OVS_RUNDIR/<bridge>.mgmt` (CH.01); raises ConfigError with the reason why not."""
+        """Open the management socket `$OVS_RUNDIR/<bridge>.mgmt` (CH.01); raises ConfigError with the reason."""
         if self._mgmt is not None:
             return
         mgmt = Passive(self, ControllerConfig(f"punix:{self.mgmt_path}", inactivity_probe_ms=0, service=True))

@@ -41,7 +41,8 @@ UNKNOWN = 0xFFFF_FFFF_FFFF_FFFF  # a counter that nobody keeps
 _DESC = {
     OFP10: Layout("number:H mac:6s name:16s config:I state:I curr:I advertised:I supported:I peer:I"),
     OFP13: Layout(
-        "number:I 4x mac:6s 2x name:16s config:I state:I curr:I advertised:I supported:I peer:I curr_speed:I max_speed:I"
+        "number:I 4x mac:6s 2x name:16s config:I state:I curr:I advertised:I supported:I peer:I "
+        "curr_speed:I max_speed:I"
     ),
 }
 _COUNTERS = [
@@ -112,7 +113,7 @@ def port_to_wire(number: int, version: int) -> int:
 
 
 def port_from_wire(number: int, version: int) -> int:
-    """Return the 32-bit form of a port number read from a message; raises OpenFlowError BAD_OUT_PORT outside the range."""
+    """Return the 32-bit form of a port number of a message; raises OpenFlowError BAD_OUT_PORT outside the range."""
     if version == OFP10:
         return number | 0xFFFF0000 if number >= RESERVED_10 else number
     if LAST_10 < number < OFPP_MAX:

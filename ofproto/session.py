@@ -150,7 +150,7 @@ class Session:
         self._out.append(message)
 
     def reply(self, request: Request, kind: str, body: bytes = b"", flags: int = 0) -> None:
-        """Queue an answer of the kind `kind` (a name of MESSAGES) in the request's version and with its transaction id."""
+        """Queue an answer, named as in MESSAGES, in the request's version and with its transaction id."""
         key = MESSAGES[kind].keys[request.version]
         self.send(wire.build(request.version, key, request.xid, body, flags))
 

@@ -31,7 +31,7 @@ class FakeRemoved:
 
 
 class FakeFlows:
-    """Counts flow-mods and refuses those whose cookie's last byte is 0xbb."""
+    """Counts flow-mods and refuses those that end in 0xbb."""
 
     def __init__(self):
         self.messages = []
@@ -41,7 +41,7 @@ class FakeFlows:
     def apply_many(self, msgs, nxt_table_id=False):
         self.runs.append(len(msgs))
         self.messages += msgs
-        wrong = [i for i, m in enumerate(msgs) if 0xBB in m[8:64]]
+        wrong = [i for i, m in enumerate(msgs) if m[-1] == 0xBB]
         return [], [(i, OpenFlowError("OFPBMC_BAD_FIELD")) for i in wrong]
 
     def flow_stats(self, request, version, nxst, now_ns):
