@@ -23,6 +23,12 @@ from vslib.errors import ConfigError, InternalError
 T = TypeVar("T")
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+_process_started_ns = time.monotonic_ns()
+
+
+def process_uptime_ms() -> int:
+    """Return for how long this process has run, a fact of the host that no warp of the clock changes."""
+    return (time.monotonic_ns() - _process_started_ns) // NS_PER_MS
 # uvloop rounds timers to milliseconds and counts them from a cached time, so one may come this much early.
 EARLY_NS = NS_PER_MS
 # Loop turns that a step of warp_settled() leaves for the tasks it woke, and the tasks that those wake.

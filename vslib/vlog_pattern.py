@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from vslib.clock import process_uptime_ms
+
 _ESCAPE = re.compile(r"%(-?)(0?)(\d*)(?:([dD])\{([^}]*)\}|(.))", re.DOTALL)
 _ISO = "%Y-%m-%d %H:%M:%S"
-_started_ns = time.monotonic_ns()  # process uptime is a fact of the host, not of the switch's clock
 
 
 class Facts(NamedTuple):
@@ -31,7 +32,7 @@ Part = str | Callable[[Facts], str]
 
 
 def _uptime(_: Facts) -> str:
-    return str((time.monotonic_ns() - _started_ns) // 1_000_000)
+    return str(process_uptime_ms())
 
 
 # Escape -> how it expands; %d and %D with a format are made by _date.
