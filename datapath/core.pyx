@@ -5,6 +5,7 @@ Thread rule: every method runs with the GIL on a Python thread; forwarder thread
 GIL until they are stopped. Policy (port numbers, who receives what) is in datapath.py.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -104,6 +105,7 @@ cdef class Request:
         self.rows = []
 
 
+@cython.no_gc_clear            # the hook must outlive the megaflows that __dealloc__ lets go of, also in a reference cycle
 cdef class Core:
     """Forwarders and their mailboxes.
 
