@@ -71,6 +71,7 @@ class Connection:
         self.service = service
         self.session = Session(channel.bridge.allowed_versions, name)
         self.heard: Callable[[], None] | None = None  # called when anything arrives
+        self.listening: Callable[[bool], None] | None = None  # called with True before reading, with False after
         self.lost = ""  # why it ended
         self._on_negotiated = on_negotiated
         self._timer: Handle | None = None
@@ -139,7 +140,7 @@ class Connection:
     async def _talk(self) -> None:
         self.flush()
         while not self.lost:
-            data = await self.stream.read(READ_BYTES)
+            data = await self._read()
             if not data:
                 self.lost = "End of file"
                 return
@@ -152,6 +153,14 @@ class Connection:
                 await self._let_others_run()
             await self.flush_and_drain()
             self._arm_timer()
+
+    async def _read(self) -> bytes:
+        if self.listening is not None:
+            self.listening(True)
+        data = await self.stream.read(READ_BYTES)
+        if self.listening is not None:
+            self.listening(False)
+        return data
 
     async def _let_others_run(self) -> None:
         self._sliced_events += 1

@@ -29,6 +29,8 @@ from vslib.stream_target import parse_target
 OFP_PORT = 6653
 HANDSHAKE_MS = 30_000  # how long a peer that connected to us may take for its HELLO
 LISTEN_RETRY_S = 5.0
+TIMED_OUT = "Connection timed out"
+BUSY_POLL_MS = 100  # how often silence is looked at while a connection is busy and reads nothing
 FAIL_PROBES = 3  # this many probe intervals without any controller: the bridge is on its own (CH.10)
 DEFAULT_PROBE_MS = 5000
 
@@ -86,6 +88,7 @@ class Watched:
     def __init__(self, name: str) -> None:
         self.fsm = Reconnect(CLOCK.now_ms(), name)
         self.connection: Connection | None = None
+        self.busy = False
         self.task: asyncio.Task[None] | None = None
         self._timer: Handle | None = None
         self._actions = {Action.CONNECT: self.connect, Action.PROBE: self.probe, Action.DISCONNECT: self.disconnect}
@@ -101,12 +104,25 @@ class Watched:
             action = self.fsm.run(CLOCK.now_ms())
         timeout_ms = self.fsm.timeout(CLOCK.now_ms())
         if timeout_ms is not None:
+            if self.busy:
+                timeout_ms = max(timeout_ms, BUSY_POLL_MS)
             self._timer = CLOCK.call_later(timeout_ms / 1000, self.poke)
+
+    def watch(self, connection: Connection) -> None:
+        """Follow what a connection hears; silence counts only while it listens."""
+        connection.heard = self.heard
+        connection.listening = self.listening
+        self.fsm.receive_attempted(None)
 
     def heard(self) -> None:
         """The peer sent something."""
         if self.fsm.is_connected:
             self.fsm.activity(CLOCK.now_ms())
+
+    def listening(self, reads: bool) -> None:
+        """The connection begins to read, or to handle what it read."""
+        self.busy = not reads
+        self.fsm.receive_attempted(None if reads else CLOCK.now_ms())
 
     def connect(self) -> None:
         """Start an attempt; a connection that the peer made cannot be made again."""
@@ -119,7 +135,7 @@ class Watched:
     def disconnect(self) -> None:
         """Drop the connection or attempt."""
         self.drop()
-        self.fsm.disconnected(CLOCK.now_ms())
+        self.fsm.disconnected(CLOCK.now_ms(), TIMED_OUT if self.fsm.is_connected else "")
 
     def drop(self) -> None:
         """End the connection or attempt without a word to the machine."""
@@ -160,7 +176,7 @@ class Active(Watched, Peer):
 
     def disconnect(self) -> None:
         """Drop the connection or attempt because nothing was heard."""
-        self.last_error = "Connection timed out"
+        self.last_error = TIMED_OUT
         was = self.connection
         super().disconnect()
         self._forget(was)
@@ -174,7 +190,7 @@ class Active(Watched, Peer):
             connection = self.connection = Connection(
                 self.channel, carrier, self.fsm.name, service=self.config.service, on_negotiated=self._negotiated
             )
-            connection.heard = self.heard
+            self.watch(connection)
             self.channel.connections.append(connection)
             error = await connection.run()
         except ConfigError as problem:
@@ -246,7 +262,7 @@ class Guest(Watched):
         self.connection: Connection = Connection(
             channel, carrier, self.fsm.name, service=service, on_negotiated=self._negotiated
         )
-        self.connection.heard = self.heard
+        self.watch(self.connection)
         self._handshake = CLOCK.call_later(HANDSHAKE_MS / 1000, carrier.abort)
 
     def _negotiated(self) -> None:

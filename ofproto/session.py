@@ -189,6 +189,11 @@ class Session:
             return events
         for message in messages:
             STATES[self.state](self, message, events)
+        rest = self._framer.pending
+        if (
+            self.state == "HELLO" and len(rest) >= 2 and rest[1] != HELLO
+        ):  # no need to wait for the length that it claims
+            self._refuse_first(rest, events)
         return events
 
     @property
@@ -215,7 +220,7 @@ class Session:
         """State HELLO: nothing but the peer's HELLO may come."""
         header = wire.header_of(message)
         if header.type != HELLO or header.version == 0:
-            self._lose(f"received message type {header.type} of version {header.version} while expecting hello", events)
+            self._refuse_first(message, events)
             return
         offered = read_hello(message)
         ours = self._allowed & IMPLEMENTED
@@ -236,6 +241,10 @@ class Session:
         self.version = max(common)
         self.state = "RUNNING"
         events.append(Negotiated(self.version))
+
+    def _refuse_first(self, message: bytes, events: list[Event]) -> None:
+        text = f"received message type {message[1]} of version {message[0]} while expecting hello"
+        self._lose(text, events)
 
     def _message(self, message: bytes, events: list[Event]) -> None:
         """State RUNNING: sort a message by its row."""

@@ -100,9 +100,9 @@ class Framer:
         return messages
 
     @property
-    def pending_bytes(self) -> int:
-        """How much of an unfinished message has arrived."""
-        return len(self._rest)
+    def pending(self) -> bytes:
+        """What has arrived of an unfinished message."""
+        return self._rest
 
 
 def header_of(message: bytes) -> Header:

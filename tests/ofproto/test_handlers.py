@@ -34,7 +34,7 @@ def talk(version, **options):
 
 
 @talk(1)
-async def test_features_1_0_list_the_ports(rig, c):    # MS.05
+async def test_features_1_0_list_the_ports(rig, c):  # MS.05
     reply = await c.ask(msg(1, 5))
     assert reply[:8] == bytes.fromhex("010600b000000007")
     assert reply[8:32].hex() == "00000000000000aa00000000fe000000000000c700000fff"
@@ -42,19 +42,19 @@ async def test_features_1_0_list_the_ports(rig, c):    # MS.05
 
 
 @talk(1)
-async def test_features_1_0_stop_at_what_a_message_holds(rig, c):    # CH.16
+async def test_features_1_0_stop_at_what_a_message_holds(rig, c):  # CH.16
     rig.bridge.all_ports = [PortDesc(i + 1, P1, f"p{i}") for i in range(2000)]
     reply = await c.ask(msg(1, 5))
     assert len(reply) == 32 + 48 * ((0xFFFF - 32) // 48)
 
 
 @talk(4)
-async def test_features_1_3_have_no_ports(rig, c):    # MS.07
-    assert (await c.ask(msg(4, 5))).hex() == "04060020" "00000007" "00000000000000aa00000000fe0000000000004f00000000"
+async def test_features_1_3_have_no_ports(rig, c):  # MS.07
+    assert (await c.ask(msg(4, 5))).hex() == "040600200000000700000000000000aa00000000fe0000000000004f00000000"
 
 
 @talk(4)
-async def test_echo_gives_the_payload_back(rig, c):    # MS.03
+async def test_echo_gives_the_payload_back(rig, c):  # MS.03
     assert await c.ask(msg(4, 2, b"payload")) == msg(4, 3, b"payload")
     assert await c.ask(msg(1, 2, b"old")) == msg(1, 3, b"old")
     assert await c.all_until_barrier(4) == []
@@ -62,14 +62,14 @@ async def test_echo_gives_the_payload_back(rig, c):    # MS.03
     assert await c.all_until_barrier(4) == []
 
 
-def test_config_is_kept_per_connection_but_fragments_per_bridge():    # MS.08, CH.09
+def test_config_is_kept_per_connection_but_fragments_per_bridge():  # MS.08, CH.09
     async def main(rig):
         a, b = await rig.ready(1), await rig.ready(4)
         assert await a.ask(msg(1, 7)) == msg(1, 8, bytes.fromhex("00000080"))
         a.send(msg(1, 9, struct.pack("!HH", 1 | 4, 60)))
         assert await a.ask(msg(1, 7)) == msg(1, 8, bytes.fromhex("0005003c"))
         assert await b.ask(msg(4, 7)) == msg(4, 8, bytes.fromhex("00010080"))
-        a.send(msg(1, 9, struct.pack("!HH", 2, 61)))    # reassembly is not supported: the mode stays
+        a.send(msg(1, 9, struct.pack("!HH", 2, 61)))  # reassembly is not supported: the mode stays
         assert await a.ask(msg(1, 7)) == msg(1, 8, bytes.fromhex("0001003d"))
         wishes = [c[1] for c in rig.bridge.calls if c[0] == "switch_config"]
         assert {"frag_mode": 1, "miss_punt": True, "ttl_punt": True} in wishes
@@ -79,7 +79,7 @@ def test_config_is_kept_per_connection_but_fragments_per_bridge():    # MS.08, C
 
 
 @pytest.mark.parametrize(("version", "flags"), [(1, 0xFF), (4, 0xFF), (4, 4)])
-def test_unknown_config_flags_are_refused(version, flags):    # MS.08
+def test_unknown_config_flags_are_refused(version, flags):  # MS.08
     async def main(rig):
         c = await rig.ready(version)
         answer = error_of(await c.ask(msg(version, 9, struct.pack("!HH", flags, 60))))
@@ -89,7 +89,7 @@ def test_unknown_config_flags_are_refused(version, flags):    # MS.08
     run(main)
 
 
-def test_misses_are_wanted_only_by_sessions_before_1_3_that_get_packet_ins():    # OF.01
+def test_misses_are_wanted_only_by_sessions_before_1_3_that_get_packet_ins():  # OF.01
     async def main(rig):
         await rig.ready(4)
         service = await rig.ready(1, service=True)
@@ -107,7 +107,7 @@ def test_misses_are_wanted_only_by_sessions_before_1_3_that_get_packet_ins():   
 # -- order
 
 
-def test_a_barrier_holds_up_what_comes_after_it_and_nothing_else():    # MS.36
+def test_a_barrier_holds_up_what_comes_after_it_and_nothing_else():  # MS.36
     async def main(rig):
         gate = asyncio.Event()
 
@@ -130,7 +130,7 @@ def test_a_barrier_holds_up_what_comes_after_it_and_nothing_else():    # MS.36
 
 
 @pytest.mark.parametrize("version", [1, 4])
-def test_long_runs_of_flow_mods_are_applied_in_few_calls_and_errors_come_in_order(version):    # MS.25, MS.26
+def test_long_runs_of_flow_mods_are_applied_in_few_calls_and_errors_come_in_order(version):  # MS.25, MS.26
     async def main(rig):
         c = await rig.ready(version)
         good, bad = flow_mod(version), flow_mod(version, 0xBB)
@@ -157,7 +157,7 @@ def role(version_role, generation):
 
 
 @talk(4)
-async def test_roles_and_generations(rig, c):    # MS.38
+async def test_roles_and_generations(rig, c):  # MS.38
     assert (await c.ask(role(0, 5)))[8:].hex() == "0000000100000000ffffffffffffffff"
     assert (await c.ask(role(2, 5)))[8:].hex() == "00000002000000000000000000000005"
     assert error_of(await c.ask(role(3, 4)))[:2] == (11, 0)
@@ -166,7 +166,7 @@ async def test_roles_and_generations(rig, c):    # MS.38
     assert c.connection.role_name == "slave"
 
 
-def test_one_primary_makes_the_other_secondary_which_may_only_look():    # MS.38, MS.39
+def test_one_primary_makes_the_other_secondary_which_may_only_look():  # MS.38, MS.39
     async def main(rig):
         a, b = await rig.ready(4), await rig.ready(1)
         assert await b.ask(nx(1, 10, struct.pack("!I", 1))) == nx(1, 11, struct.pack("!I", 1))
@@ -178,7 +178,7 @@ def test_one_primary_makes_the_other_secondary_which_may_only_look():    # MS.38
         a.send(role(3, 2))
         await a.receive()
         assert error_of(await a.ask(msg(4, 17, bytes(8))))[:2] == (1, 10)
-        b.send(msg(1, 9, struct.pack("!HH", 1, 60)))    # its own miss_send_len may change, the bridge's mode not
+        b.send(msg(1, 9, struct.pack("!HH", 1, 60)))  # its own miss_send_len may change, the bridge's mode not
         assert await b.ask(msg(1, 7)) == msg(1, 8, bytes.fromhex("0000003c"))
         assert rig.bridge.flows.messages == []
 
@@ -186,7 +186,7 @@ def test_one_primary_makes_the_other_secondary_which_may_only_look():    # MS.38
 
 
 @talk(4)
-async def test_async_masks(rig, c):    # MS.40
+async def test_async_masks(rig, c):  # MS.40
     assert (await c.ask(msg(4, 26)))[8:].hex() == "000000030000000000000007000000070000000f00000000"
     c.send(msg(4, 28, struct.pack("!6I", 3, 0, 7, 1, 15, 0)))
     assert (await c.ask(msg(4, 26)))[8:].hex() == "000000030000000000000007000000010000000f00000000"
@@ -194,7 +194,7 @@ async def test_async_masks(rig, c):    # MS.40
     assert (await c.ask(msg(4, 26)))[8:].hex() == "000000070000000700000007000000070000003f0000003f"
 
 
-def test_asynchronous_messages_go_to_those_who_want_them():    # CH.08, CH.09, MS.15, MS.16, MS.19, MS.20
+def test_asynchronous_messages_go_to_those_who_want_them():  # CH.08, CH.09, MS.15, MS.16, MS.19, MS.20
     async def main(rig):
         old, new, service = await rig.ready(1), await rig.ready(4), await rig.ready(4, service=True)
         port = rig.bridge.all_ports[0]
@@ -202,7 +202,7 @@ def test_asynchronous_messages_go_to_those_who_want_them():    # CH.08, CH.09, M
         rig.channel.send_flow_removed([FakeRemoved()])
         rig.channel.packet_in(FakePunt())
         rig.channel.packet_in(FakePunt(controller_id=9))
-        rig.channel.packet_in(FakePunt(reason=2))    # invalid TTL: nobody asked
+        rig.channel.packet_in(FakePunt(reason=2))  # invalid TTL: nobody asked
         assert [m[1] for m in await old.all_until_barrier(1)] == [12, 11, 10]
         got = await new.all_until_barrier(4)
         assert got[0] == msg(4, 12, bytes([2]) + bytes(7) + ports.pack_port(port, 4), xid=0)
@@ -214,12 +214,12 @@ def test_asynchronous_messages_go_to_those_who_want_them():    # CH.08, CH.09, M
         rig.channel.port_status(0, port)
         rig.channel.packet_in(FakePunt())
         assert [m[1] for m in await service.all_until_barrier(4)] == [12, 10]
-        assert [m[1] for m in await new.all_until_barrier(4)] == [12]    # secondary: port status only
+        assert [m[1] for m in await new.all_until_barrier(4)] == [12]  # secondary: port status only
 
     run(main)
 
 
-def test_formats_of_packet_ins_and_flow_removals_are_chosen_per_connection():    # MS.73, MS.74, MS.75
+def test_formats_of_packet_ins_and_flow_removals_are_chosen_per_connection():  # MS.73, MS.74, MS.75
     async def main(rig):
         c = await rig.ready(1)
         c.send(nx(1, 16, struct.pack("!I", 1)) + nx(1, 12, struct.pack("!I", 2)) + nx(1, 20, bytes(7) + b"\3"))
@@ -248,7 +248,7 @@ def packet_out(version, buffer_id, in_port, actions=b"", data=b"", claimed=None)
 
 
 @pytest.mark.parametrize("version", [1, 4])
-def test_a_packet_out_reaches_the_bridge(version):    # MS.22, MS.23
+def test_a_packet_out_reaches_the_bridge(version):  # MS.22, MS.23
     async def main(rig):
         c = await rig.ready(version)
         local = 0xFFFE if version == 1 else 0xFFFFFFFE
@@ -272,7 +272,7 @@ PACKET_OUT_ERRORS = [
 
 
 @pytest.mark.parametrize(("version", "message", "expected"), PACKET_OUT_ERRORS)
-def test_wrong_packet_outs_are_refused(version, message, expected):    # MS.22
+def test_wrong_packet_outs_are_refused(version, message, expected):  # MS.22
     async def main(rig):
         c = await rig.ready(version)
         assert error_of(await c.ask(message))[:2] == expected
@@ -288,7 +288,7 @@ def port_mod(version, number, mac, config, mask):
 
 
 @pytest.mark.parametrize(("version", "bits"), [(1, 0x7F), (4, 0x65)])
-def test_a_port_mod_changes_the_bits_that_its_version_knows(version, bits):    # MS.31, MS.32
+def test_a_port_mod_changes_the_bits_that_its_version_knows(version, bits):  # MS.31, MS.32
     async def main(rig):
         c = await rig.ready(version)
         c.send(port_mod(version, 1, P1, 0xFFFFFFFF, 0xFFFFFFFF))
@@ -302,7 +302,7 @@ def test_a_port_mod_changes_the_bits_that_its_version_knows(version, bits):    #
 
 
 @talk(4)
-async def test_deleting_groups_and_meters_succeeds_and_adding_is_refused(rig, c):    # MS.28, MS.43
+async def test_deleting_groups_and_meters_succeeds_and_adding_is_refused(rig, c):  # MS.28, MS.43
     group = lambda command: msg(4, 15, struct.pack("!HBxI", command, 0, 0xFFFFFFFC))  # noqa: E731
     meter = lambda command: msg(4, 29, struct.pack("!HHI", command, 0, 0xFFFFFFFF))  # noqa: E731
     c.send(group(2) + meter(2) + msg(4, 17, struct.pack("!B3xI", 255, 0)))
@@ -317,7 +317,7 @@ async def test_deleting_groups_and_meters_succeeds_and_adding_is_refused(rig, c)
 
 
 @pytest.mark.parametrize("version", [1, 4])
-def test_desc_and_ports(version):    # MS.49, MS.58, MS.69
+def test_desc_and_ports(version):  # MS.49, MS.58, MS.69
     async def main(rig):
         c = await rig.ready(version)
         desc = await c.ask(stat(version, 0))
@@ -342,20 +342,22 @@ async def test_an_impossible_port_number_is_refused(rig, c):
     assert error_of(await c.ask(stat(4, 4, struct.pack("!I4x", 0xFFFF))))[:2] == (2, 4)
 
 
-def test_port_structs_golden_bytes():    # MS.19, MS.58, MS.69
-    port = PortDesc(1, P1, "a-name-that-is-too-long", config=0x11, state=0, curr=0x2840, supported=0x300, max_speed_kbps=0)
+def test_port_structs_golden_bytes():  # MS.19, MS.58, MS.69
+    port = PortDesc(
+        1, P1, "a-name-that-is-too-long", config=0x11, state=0, curr=0x2840, supported=0x300, max_speed_kbps=0
+    )
     name = b"a-name-that-is-".hex() + "00"
-    assert ports.pack_port(port, 1).hex() == "0001" + P1.hex() + name + "00000011" "00000000" "000002c0" + "00000000" * 3
-    tail = "00000001" "00000000" "00002840" "00000000" "00000300" "00000000" "00989680" "3b9aca00"
-    assert ports.pack_port(port, 4).hex() == "00000001" "00000000" + P1.hex() + "0000" + name + tail
+    assert ports.pack_port(port, 1).hex() == "0001" + P1.hex() + name + "0000001100000000000002c0" + "00000000" * 3
+    tail = "000000010000000000002840000000000000030000000000009896803b9aca00"
+    assert ports.pack_port(port, 4).hex() == "0000000100000000" + P1.hex() + "0000" + name + tail
     row = PortStatsRow(0xFFFFFFFE, 1_500_000_000, *range(1, 13))
     counters = "".join(f"{i:016x}" for i in range(1, 13))
     assert ports.pack_stats(row, 1).hex() == "fffe" + "00" * 6 + counters
-    assert ports.pack_stats(row, 4).hex() == "fffffffe00000000" + counters + "00000001" "1dcd6500"
+    assert ports.pack_stats(row, 4).hex() == "fffffffe00000000" + counters + "000000011dcd6500"
 
 
 @talk(1)
-async def test_flow_statistics_1_0_come_in_parts(rig, c):    # MS.50, MS.53, MS.54, MS.56, CH.16
+async def test_flow_statistics_1_0_come_in_parts(rig, c):  # MS.50, MS.53, MS.54, MS.56, CH.16
     rig.bridge.flows.bodies = [b"x" * 60000, b"y" * 10]
     for request in (stat(1, 1, bytes(44)), nxst(0, bytes(8))):
         first, second = await c.ask(request), await c.receive()
@@ -377,7 +379,7 @@ async def test_errors_of_flow_statistics_are_answered(rig, c):
 
 
 @pytest.mark.parametrize(("version", "length"), [(1, 16268), (4, 6112)])
-def test_table_statistics_name_254_tables(version, length):    # MS.57
+def test_table_statistics_name_254_tables(version, length):  # MS.57
     async def main(rig):
         c = await rig.ready(version)
         reply = await c.ask(stat(version, 3))
@@ -387,7 +389,7 @@ def test_table_statistics_name_254_tables(version, length):    # MS.57
 
 
 @talk(4)
-async def test_there_are_no_queues_groups_and_meters(rig, c):    # MS.37, MS.60 to MS.65
+async def test_there_are_no_queues_groups_and_meters(rig, c):  # MS.37, MS.60 to MS.65
     assert len(await c.ask(stat(4, 5, struct.pack("!II", ANY, ANY)))) == 16
     assert error_of(await c.ask(stat(4, 5, struct.pack("!II", ANY, 1))))[:2] == (9, 1)
     assert error_of(await c.ask(stat(4, 5, struct.pack("!II", 77, ANY))))[:2] == (9, 0)
@@ -402,14 +404,14 @@ async def test_there_are_no_queues_groups_and_meters(rig, c):    # MS.37, MS.60 
 
 
 @talk(1)
-async def test_queues_in_1_0(rig, c):    # MS.37, MS.60
+async def test_queues_in_1_0(rig, c):  # MS.37, MS.60
     assert len(await c.ask(stat(1, 5, struct.pack("!H2xI", 0xFFFC, ANY)))) == 12
     assert await c.ask(msg(1, 20, struct.pack("!H2x", 1))) == msg(1, 21, struct.pack("!H6x", 1))
     assert error_of(await c.ask(msg(1, 20, struct.pack("!H2x", 0xFFFF))))[:2] == (5, 0)
 
 
 @talk(4)
-async def test_table_features_tell_of_254_tables_and_cannot_be_changed(rig, c):    # MS.66
+async def test_table_features_tell_of_254_tables_and_cannot_be_changed(rig, c):  # MS.66
     tables, more = [], True
     c.send(stat(4, 12))
     while more:

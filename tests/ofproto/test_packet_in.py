@@ -1,4 +1,4 @@
-"""Packet-ins as messages, byte for byte what Open vSwitch 3.1 sent for the same frame (MS.09, MS.12 to MS.14, OF.21)."""
+"""Packet-ins as messages, byte for byte what Open vSwitch 3.1 sent for the frame (MS.09, MS.12 to MS.14, OF.21)."""
 
 from dataclasses import replace
 
@@ -11,8 +11,8 @@ from tests.ofproto.channel_fakes import FakePunt
 FRAME = bytes.fromhex(
     "aa55aa55000f505400000007080045000028000000004006b98e0a0000010a0000020400005000000000000000005002000000000000"
 )
-OXM = bytes.fromhex("8000000400000001" "0001060400000005" "800004080000000000000007")
-NXM = bytes.fromhex("000000020001" "0001060400000005" "800004080000000000000007")
+OXM = bytes.fromhex("80000004000000010001060400000005800004080000000000000007")
+NXM = bytes.fromhex("0000000200010001060400000005800004080000000000000007")
 PUNT = FakePunt(frame=FRAME)
 MISS = FakePunt(frame=FRAME, reason=packet_in.NO_MATCH, cookie=packet_in.NO_COOKIE)
 BARE = {1: bytes.fromhex("000000020001"), 4: bytes.fromhex("8000000400000001")}
@@ -53,9 +53,13 @@ def test_a_table_miss_has_reason_and_cookie_0():
 def test_a_table_miss_rule_counts_as_no_match_from_1_3_on_and_as_action_before():
     punt = FakePunt(frame=FRAME, reason=packet_in.EXPLICIT_MISS, cookie=0)
     assert encode(punt, 1, STANDARD, encode_match)[16] == packet_in.ACTION
-    assert encode(punt, 4, STANDARD, lambda key, dialect: BARE[dialect]) == bytes.fromhex(
-        "040a0060 00000000 ffffffff 0036 00 00 0000000000000000 0001000c 8000000400000001 00000000 0000"
-    ) + FRAME
+    assert (
+        encode(punt, 4, STANDARD, lambda key, dialect: BARE[dialect])
+        == bytes.fromhex(
+            "040a0060 00000000 ffffffff 0036 00 00 0000000000000000 0001000c 8000000400000001 00000000 0000"
+        )
+        + FRAME
+    )
 
 
 @pytest.mark.parametrize("reason", [packet_in.ACTION_SET, packet_in.GROUP, packet_in.PACKET_OUT])

@@ -76,7 +76,7 @@ def test_no_common_version_is_told_in_words_and_ends_the_connection():
 
 def test_a_peer_that_would_settle_on_a_version_we_lack_is_refused():
     assert isinstance(Session(ALL).receive(bitmap(1, 2, 3))[0], Lost)
-    assert Session({1, 4}).receive(bitmap(1, 2, 3)) == [Negotiated(1)]     # our bitmap told it
+    assert Session({1, 4}).receive(bitmap(1, 2, 3)) == [Negotiated(1)]  # our bitmap told it
 
 
 @pytest.mark.parametrize("first", [msg(4, 5), msg(4, 1, bytes(12)), msg(0, 0), bytes([4, 0, 0, 4, 0, 0, 0, 1])])
@@ -220,6 +220,8 @@ def test_no_bytes_make_a_session_raise(thirteen, pieces):
 )
 def test_no_message_makes_a_session_raise(version, kind, body, vendor):
     session = ready(version)
-    session.receive(msg(version, kind, body) + msg(version, 4, vendor.to_bytes(4, "big") + body) + stat(version, 0xFFFF, body))
+    session.receive(
+        msg(version, kind, body) + msg(version, 4, vendor.to_bytes(4, "big") + body) + stat(version, 0xFFFF, body)
+    )
     for answer in (session.outgoing(),):
         assert not answer or answer[1] == 1

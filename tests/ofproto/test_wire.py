@@ -22,7 +22,7 @@ def test_messages_come_out_whole_however_the_stream_is_cut(messages, cuts):
         data = data[cut:]
     found += framer.feed(data)
     assert found == messages
-    assert framer.pending_bytes == 0
+    assert framer.pending == b""
 
 
 def test_a_length_below_eight_ends_the_stream():
