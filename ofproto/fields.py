@@ -29,13 +29,14 @@ class Header:
 
     oxm_class: 16-bit class; number: 7-bit field number; since: first OpenFlow wire version (1 = 1.0, 4 = 1.3) for which
     this number is preferred over the ones before it; experimenter: identifier after the header when the class is
-    EXPERIMENTER, else 0.
+    EXPERIMENTER, else 0; suffix: its name after the class prefix, "" = the field's name.
     """
 
     oxm_class: int
     number: int
     since: int = 1
     experimenter: int = 0
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,32 +145,32 @@ PREREQS: dict[str, Prereq] = {
 }
 
 
-def _nxm(number: int) -> Header:
-    return Header(NXM_OF, number)
+def _nxm(number: int, suffix: str = "") -> Header:
+    return Header(NXM_OF, number, 1, 0, suffix)
 
 
-def _nx(number: int) -> Header:
-    return Header(NXM_NX, number)
+def _nx(number: int, suffix: str = "") -> Header:
+    return Header(NXM_NX, number, 1, 0, suffix)
 
 
-def _oxm(number: int, since: int = 3) -> Header:
-    return Header(OXM_OF, number, since)
+def _oxm(number: int, since: int = 3, suffix: str = "") -> Header:
+    return Header(OXM_OF, number, since, 0, suffix)
 
 
 def _onf(number: int) -> Header:
     return Header(EXPERIMENTER, number, 4, ONF_EXPERIMENTER)
 
 
-def _et(number: int) -> Header:
-    return Header(EXPERIMENTER, number, 1, NICIRA_EXPERIMENTER)
+def _et(number: int, suffix: str = "") -> Header:
+    return Header(EXPERIMENTER, number, 1, NICIRA_EXPERIMENTER, suffix)
 
 
-def _nsh(number: int) -> Header:
-    return Header(EXPERIMENTER, number, 1, NSH_EXPERIMENTER)
+def _nsh(number: int, suffix: str) -> Header:
+    return Header(EXPERIMENTER, number, 1, NSH_EXPERIMENTER, suffix)
 
 
-def _ericsson(number: int) -> Header:
-    return Header(ERICSSON, number)
+def _ericsson(number: int, suffix: str) -> Header:
+    return Header(ERICSSON, number, 1, 0, suffix)
 
 
 _RW: dict[str, Any] = {"maskable": True, "writable": True}
@@ -184,7 +185,7 @@ def _reg(i: int) -> Field:
 
 def _xreg(i: int) -> Field:
     doc = f"registers {2 * i} and {2 * i + 1}, the former more significant"
-    header = Header(PACKET_REGS, i, 4)
+    header = Header(PACKET_REGS, i, 4, 0, f"PKT_REG{i}")
     return Field(f"xreg{i}", "regs", 1024 - 64 * (i + 1), 64, "hex", (header,), doc, dialect=NEVER, **_RW)
 
 
@@ -206,7 +207,7 @@ _METADATA: tuple[Field, ...] = (
     Field("recirc_id", "recirc_id", 0, 32, "hex", (_nx(36),), "0, or the state that sent the packet round again"),
     Field("conj_id", "conj_id", 0, 32, "decimal", (_nx(37),), "conjunction that matched"),
     Field("in_port", "in_port", 0, 16, "port", (_nxm(0),), "receiving port, OpenFlow 1.0 number", dialect=NXM, **_SET),
-    Field("in_port_oxm", "in_port", 0, 32, "port", (_oxm(0),),
+    Field("in_port_oxm", "in_port", 0, 32, "port", (_oxm(0, 3, "IN_PORT"),),
           "receiving port, OpenFlow 1.1+ number", dialect=OXM, shown="in_port", **_SET),
     Field("in_phy_port", "in_phy_port", 0, 32, "port", (_oxm(1),), "physical port under in_port", prereq="in_port"),
     Field("actset_output", "actset_output", 0, 32, "port", (_onf(43), _oxm(43, 6)), "output port of the action set"),
@@ -240,25 +241,26 @@ _LAYER2: tuple[Field, ...] = (
 )
 
 _LAYER3: tuple[Field, ...] = (
-    Field("ip_src", "ip_src", 0, 32, "ipv4", (_nxm(7), _oxm(11)), "IPv4 source",
+    Field("ip_src", "ip_src", 0, 32, "ipv4", (_nxm(7), _oxm(11, 3, "IPV4_SRC")), "IPv4 source",
           prereq="IPv4", aliases=("nw_src",), shown="nw_src", **_RW),
-    Field("ip_dst", "ip_dst", 0, 32, "ipv4", (_nxm(8), _oxm(12)), "IPv4 destination",
+    Field("ip_dst", "ip_dst", 0, 32, "ipv4", (_nxm(8), _oxm(12, 3, "IPV4_DST")), "IPv4 destination",
           prereq="IPv4", aliases=("nw_dst",), shown="nw_dst", **_RW),
     Field("ipv6_src", "ipv6_src", 0, 128, "ipv6", (_nx(19), _oxm(26)), "IPv6 source", prereq="IPv6", **_RW),
     Field("ipv6_dst", "ipv6_dst", 0, 128, "ipv6", (_nx(20), _oxm(27)), "IPv6 destination", prereq="IPv6", **_RW),
     Field("ip_frag", "nw_frag", 0, 2, "frag", (_nx(26),), "no, yes, first, later or not_later",
           prereq="IPv4/IPv6", aliases=("nw_frag",), shown="nw_frag", **_MASK),
-    Field("nw_tos", "nw_tos", 0, 8, "decimal", (_nxm(5),), "DSCP in the upper six bits",
+    Field("nw_tos", "nw_tos", 0, 8, "decimal", (_nxm(5, "IP_TOS"),), "DSCP in the upper six bits",
           prereq="IPv4/IPv6", dialect=NXM, valid=0xFC, **_SET),
     Field("ip_dscp", "nw_tos", 2, 6, "decimal", (_oxm(8),), "DSCP",
           prereq="IPv4/IPv6", dialect=OXM, aliases=("ip_dscp_shifted",), **_SET),
-    Field("nw_ecn", "nw_tos", 0, 2, "decimal", (_nx(28), _oxm(9)), "ECN bits",
+    Field("nw_ecn", "nw_tos", 0, 2, "decimal", (_nx(28, "IP_ECN"), _oxm(9, 3, "IP_ECN")), "ECN bits",
           prereq="IPv4/IPv6", aliases=("ip_ecn",), **_SET),
-    Field("nw_ttl", "nw_ttl", 0, 8, "decimal", (_nx(29),), "TTL or hop limit", prereq="IPv4/IPv6", **_SET),
-    Field("ipv6_label", "ipv6_label", 0, 20, "hex", (_nx(27), _oxm(28)), "IPv6 flow label", prereq="IPv6", **_RW),
+    Field("nw_ttl", "nw_ttl", 0, 8, "decimal", (_nx(29, "IP_TTL"),), "TTL or hop limit", prereq="IPv4/IPv6", **_SET),
+    Field("ipv6_label", "ipv6_label", 0, 20, "hex", (_nx(27), _oxm(28, 3, "IPV6_FLABEL")), "IPv6 flow label",
+          prereq="IPv6", **_RW),
     Field("ipv6_exthdr", "ipv6_exthdr", 0, 9, "hex", (_oxm(39, 4),), "IPv6 extension header flags",
           prereq="IPv6", **_MASK),
-    Field("nw_proto", "nw_proto", 0, 8, "decimal", (_nxm(6), _oxm(10)), "IP protocol",
+    Field("nw_proto", "nw_proto", 0, 8, "decimal", (_nxm(6, "IP_PROTO"), _oxm(10, 3, "IP_PROTO")), "IP protocol",
           prereq="IPv4/IPv6", aliases=("ip_proto",)),
     Field("arp_op", "nw_proto", 0, 16, "decimal", (_nxm(15), _oxm(21)), "ARP opcode, at most 255",
           prereq="ARP", valid=0xFF, **_SET),
@@ -285,32 +287,35 @@ _LAYER4: tuple[Field, ...] = (
           prereq="SCTP", shown="tp_src", **_RW),
     Field("sctp_dst", "tp_dst", 0, 16, "decimal", (_oxm(18),), "SCTP destination port",
           prereq="SCTP", shown="tp_dst", **_RW),
-    Field("icmp_type", "tp_src", 0, 8, "decimal", (_nxm(13), _oxm(19)), "ICMP type",
+    Field("icmp_type", "tp_src", 0, 8, "decimal", (_nxm(13), _oxm(19, 3, "ICMPV4_TYPE")), "ICMP type",
           prereq="ICMPv4", aliases=("icmpv4_type",), **_SET),
-    Field("icmp_code", "tp_dst", 0, 8, "decimal", (_nxm(14), _oxm(20)), "ICMP code",
+    Field("icmp_code", "tp_dst", 0, 8, "decimal", (_nxm(14), _oxm(20, 3, "ICMPV4_CODE")), "ICMP code",
           prereq="ICMPv4", aliases=("icmpv4_code",), **_SET),
     Field("icmpv6_type", "tp_src", 0, 8, "decimal", (_nx(21), _oxm(29)), "ICMPv6 type",
           prereq="ICMPv6", shown="icmp_type", **_SET),
     Field("icmpv6_code", "tp_dst", 0, 8, "decimal", (_nx(22), _oxm(30)), "ICMPv6 code",
           prereq="ICMPv6", shown="icmp_code", **_SET),
-    Field("nd_reserved", "nd_reserved", 0, 32, "decimal", (_ericsson(1),),
+    Field("nd_reserved", "nd_reserved", 0, 32, "decimal", (_ericsson(1, "ICMPV6_ND_RESERVED"),),
           "reserved field and flags of neighbour discovery", prereq="ND", **_SET),
-    Field("nd_target", "nd_target", 0, 128, "ipv6", (_nx(23), _oxm(31)), "neighbour discovery target",
+    Field("nd_target", "nd_target", 0, 128, "ipv6", (_nx(23), _oxm(31, 3, "IPV6_ND_TARGET")),
+          "neighbour discovery target",
           prereq="ND", **_RW),
-    Field("nd_options_type", "nd_options_type", 0, 8, "decimal", (_ericsson(2),),
+    Field("nd_options_type", "nd_options_type", 0, 8, "decimal", (_ericsson(2, "ICMPV6_ND_OPTIONS_TYPE"),),
           "type of the neighbour discovery option", prereq="ND", **_SET),
-    Field("nd_sll", "arp_sha", 0, 48, "ethernet", (_nx(24), _oxm(32)), "source link-layer address option",
+    Field("nd_sll", "arp_sha", 0, 48, "ethernet", (_nx(24), _oxm(32, 3, "IPV6_ND_SLL")),
+          "source link-layer address option",
           prereq="ND solicit", **_RW),
-    Field("nd_tll", "arp_tha", 0, 48, "ethernet", (_nx(25), _oxm(33)), "target link-layer address option",
+    Field("nd_tll", "arp_tha", 0, 48, "ethernet", (_nx(25), _oxm(33, 3, "IPV6_ND_TLL")),
+          "target link-layer address option",
           prereq="ND advert", **_RW),
 )
 
 _TUNNEL: tuple[Field, ...] = (
-    Field("tun_id", "tun_id", 0, 64, "hex", (_nx(16), _oxm(38, 4)), "tunnel key (VNI, GRE key)",
+    Field("tun_id", "tun_id", 0, 64, "hex", (_nx(16), _oxm(38, 4, "TUNNEL_ID")), "tunnel key (VNI, GRE key)",
           aliases=("tunnel_id",), **_RW),
     Field("tun_flags", "tun_flags", 0, 1, "tun_flags", (_nx(104),), "tunnel flags: oam", mask_shown=True, **_RW),
-    Field("tun_src", "tun_src", 0, 32, "ipv4", (_nx(31),), "outer IPv4 source", **_RW),
-    Field("tun_dst", "tun_dst", 0, 32, "ipv4", (_nx(32),), "outer IPv4 destination", **_RW),
+    Field("tun_src", "tun_src", 0, 32, "ipv4", (_nx(31, "TUN_IPV4_SRC"),), "outer IPv4 source", **_RW),
+    Field("tun_dst", "tun_dst", 0, 32, "ipv4", (_nx(32, "TUN_IPV4_DST"),), "outer IPv4 destination", **_RW),
     Field("tun_ipv6_src", "tun_ipv6_src", 0, 128, "ipv6", (_nx(109),), "outer IPv6 source", **_RW),
     Field("tun_ipv6_dst", "tun_ipv6_dst", 0, 128, "ipv6", (_nx(110),), "outer IPv6 destination", **_RW),
     Field("tun_ttl", "tun_ttl", 0, 8, "decimal", (), "outer TTL"),
@@ -318,24 +323,27 @@ _TUNNEL: tuple[Field, ...] = (
     Field("tun_gbp_id", "tun_gbp_id", 0, 16, "decimal", (_nx(38),), "VXLAN group policy ID", **_RW),
     Field("tun_gbp_flags", "tun_gbp_flags", 0, 8, "hex", (_nx(39),), "VXLAN group policy flags", **_RW),
     *(_tun_metadata(i) for i in range(64)),
-    Field("tun_erspan_idx", "tun_erspan_idx", 0, 20, "hex", (_et(11),), "ERSPAN index", **_RW),
-    Field("tun_erspan_ver", "tun_erspan_ver", 0, 4, "decimal", (_et(12),), "ERSPAN version", **_RW),
-    Field("tun_erspan_dir", "tun_erspan_dir", 0, 1, "decimal", (_et(13),), "ERSPAN direction", **_RW),
-    Field("tun_erspan_hwid", "tun_erspan_hwid", 0, 6, "hex", (_et(14),), "ERSPAN hardware identifier", **_RW),
-    Field("tun_gtpu_flags", "tun_gtpu_flags", 0, 8, "hex", (_et(15),), "GTP-U flags", **_MASK),
-    Field("tun_gtpu_msgtype", "tun_gtpu_msgtype", 0, 8, "decimal", (_et(16),), "GTP-U message type", **_MASK),
+    Field("tun_erspan_idx", "tun_erspan_idx", 0, 20, "hex", (_et(11, "ERSPAN_IDX"),), "ERSPAN index", **_RW),
+    Field("tun_erspan_ver", "tun_erspan_ver", 0, 4, "decimal", (_et(12, "ERSPAN_VER"),), "ERSPAN version", **_RW),
+    Field("tun_erspan_dir", "tun_erspan_dir", 0, 1, "decimal", (_et(13, "ERSPAN_DIR"),), "ERSPAN direction", **_RW),
+    Field("tun_erspan_hwid", "tun_erspan_hwid", 0, 6, "hex", (_et(14, "ERSPAN_HWID"),), "ERSPAN hardware identifier",
+          **_RW),
+    Field("tun_gtpu_flags", "tun_gtpu_flags", 0, 8, "hex", (_et(15, "GTPU_FLAGS"),), "GTP-U flags", **_MASK),
+    Field("tun_gtpu_msgtype", "tun_gtpu_msgtype", 0, 8, "decimal", (_et(16, "GTPU_MSGTYPE"),), "GTP-U message type",
+          **_MASK),
 )
 
 _NSH: tuple[Field, ...] = (
-    Field("nsh_flags", "nsh_flags", 0, 8, "decimal", (_nsh(1),), "NSH flags", prereq="NSH", **_RW),
-    Field("nsh_ttl", "nsh_ttl", 0, 8, "decimal", (_nsh(10),), "NSH time to live", prereq="NSH", **_SET),
-    Field("nsh_mdtype", "nsh_mdtype", 0, 8, "decimal", (_nsh(2),), "NSH metadata type", prereq="NSH"),
-    Field("nsh_np", "nsh_np", 0, 8, "decimal", (_nsh(3),), "NSH next protocol", prereq="NSH"),
-    Field("nsh_spi", "nsh_path", 8, 24, "hex", (_nsh(4),), "NSH service path", prereq="NSH", aliases=("nsp",), **_SET),
-    Field("nsh_si", "nsh_path", 0, 8, "decimal", (_nsh(5),), "NSH service index",
+    Field("nsh_flags", "nsh_flags", 0, 8, "decimal", (_nsh(1, "FLAGS"),), "NSH flags", prereq="NSH", **_RW),
+    Field("nsh_ttl", "nsh_ttl", 0, 8, "decimal", (_nsh(10, "TTL"),), "NSH time to live", prereq="NSH", **_SET),
+    Field("nsh_mdtype", "nsh_mdtype", 0, 8, "decimal", (_nsh(2, "MDTYPE"),), "NSH metadata type", prereq="NSH"),
+    Field("nsh_np", "nsh_np", 0, 8, "decimal", (_nsh(3, "NP"),), "NSH next protocol", prereq="NSH"),
+    Field("nsh_spi", "nsh_path", 8, 24, "hex", (_nsh(4, "SPI"),), "NSH service path",
+          prereq="NSH", aliases=("nsp",), **_SET),
+    Field("nsh_si", "nsh_path", 0, 8, "decimal", (_nsh(5, "SI"),), "NSH service index",
           prereq="NSH", aliases=("nsi",), **_SET),
     *(
-        Field(f"nsh_c{i}", f"nsh_c{i}", 0, 32, "hex", (_nsh(5 + i),), f"NSH context header {i}", prereq="NSH",
+        Field(f"nsh_c{i}", f"nsh_c{i}", 0, 32, "hex", (_nsh(5 + i, f"C{i}"),), f"NSH context header {i}", prereq="NSH",
               aliases=(f"nshc{i}",), **_RW)
         for i in range(1, 5)
     ),
@@ -394,3 +402,23 @@ def prereq_terms(name: str) -> tuple[Term, ...]:
         terms = prereq.terms + terms
         name = prereq.parent
     return terms
+
+
+_PREFIXES = {
+    (NXM_OF, 0): "NXM_OF_", (NXM_NX, 0): "NXM_NX_", (ERICSSON, 0): "ERICOXM_OF_", (OXM_OF, 0): "OXM_OF_",
+    (PACKET_REGS, 0): "OXM_OF_", (EXPERIMENTER, ONF_EXPERIMENTER): "ONFOXM_ET_",
+    (EXPERIMENTER, NICIRA_EXPERIMENTER): "NXOXM_ET_", (EXPERIMENTER, NSH_EXPERIMENTER): "NXOXM_NSH_",
+}  # fmt: skip
+
+
+def header_name(field: Field, header: Header) -> str:
+    """Return the name under which documents and tools know an OXM/NXM number, such as NXM_NX_REG0."""
+    return _PREFIXES[header.oxm_class, header.experimenter] + (header.suffix or field.name.upper())
+
+
+HEADER_NAMES: dict[str, Field] = {header_name(f, h): f for f in FIELDS for h in f.headers}
+
+
+def subfield_name(field: Field) -> str:
+    """Return the name that load, move and their like print for a field: that of its first OXM/NXM number."""
+    return header_name(field, field.headers[0]) if field.headers else field.name

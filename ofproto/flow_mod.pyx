@@ -15,12 +15,13 @@ from ofproto.act_check cimport acts_check
 from ofproto.act_decode cimport act_list_decode, instructions_decode
 from ofproto.act_encode cimport act_list_encode, instructions_encode
 from ofproto.codec cimport out_room, port_from16, port_unknown
+from ofproto.field cimport field_by_name
 from ofproto.match cimport MATCH10_BYTES, match10_decode, match10_encode
 from ofproto.of_error cimport (
     NXBRC_NXM_INVALID, OFPBAC_BAD_OUT_PORT, OFPBMC_BAD_LEN, OFPBMC_BAD_TYPE, OFPBRC_BAD_LEN, OFPBRC_BAD_STAT, OFPBRC_BAD_SUBTYPE,
     OFPBRC_BAD_TYPE, OFPBRC_BAD_VENDOR, OFPBRC_BAD_VERSION, OFPFMFC_BAD_COMMAND, OFPFMFC_BAD_FLAGS, OFPFMFC_TABLE_FULL,
 )
-from ofproto.oxm cimport Cookie, metadata_match, oxm_match_decode, oxm_match_encode
+from ofproto.oxm cimport Cookie, match_prereqs_met, metadata_match, oxm_match_decode, oxm_match_encode
 
 from ofproto.errors import OpenFlowError
 from ofproto.flow_types import DecodedFlowMod, DecodedFlowRequest, FlowStats
@@ -592,6 +593,13 @@ def encode_match(value: bytes, mask: bytes, version: int, cookie: int = 0, cooki
     fill_match(&match, value, mask)
     memset(&out, 0, sizeof(out))
     return taken(&out, oxm_match_encode(&out, &match, version, &filter))
+
+
+def match_prereqs(value: bytes, mask: bytes, name: str) -> bool:
+    """Return whether a match guarantees the prerequisites of a field; raises KeyError for an unknown field."""
+    cdef Match match
+    fill_match(&match, value, mask)
+    return bool(match_prereqs_met(field_by_name(name), &match))
 
 
 def decode_match10(data: bytes) -> tuple[bytes, bytes]:
