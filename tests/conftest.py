@@ -1,0 +1,29 @@
+"""What all tests share: tests marked `root` or `ovs_tools` are skipped, with the reason, where they cannot run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+MISSING = {
+    "root": (lambda: os.geteuid() != 0, "needs root (interfaces, namespaces)"),
+    "ovs_tools": (
+        lambda: not all(map(shutil.which, ("ovs-vsctl", "ovs-ofctl", "ovs-appctl", "ovsdb-client"))),
+        "needs Debian's openvswitch-switch",
+    ),
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--soak", action="store_true", help="run the long tests marked slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    reasons = {mark: reason for mark, (missing, reason) in MISSING.items() if missing()}
+    if not config.getoption("--soak"):
+        reasons["slow"] = "part of make soak"
+    for item in items:
+        for mark in {m.name for m in item.iter_markers()} & reasons.keys():
+            item.add_marker(pytest.mark.skip(reason=reasons[mark]))
