@@ -127,13 +127,14 @@ class Bridge:
         for step in range(LAST_OFPORT):
             number = (self.last_number + step) % LAST_OFPORT + 1
             if number not in self.numbers:
-                self.last_number = number
                 return number
         raise ConfigError(f"could not add network device {wanted.name} to ofproto (Numerical result out of range)")
 
     def add_port(self, port: RunningPort) -> None:
         """Make `port` part of the bridge and tell the controllers."""
         self.handle.add_port(port.number, port.dp_port, port.name)
+        if not port.wanted.requested and port.number <= LAST_OFPORT:
+            self.last_number = port.number
         self.handle.set_port(port.number, link_up=port.link_up)
         self.ports_by_name[port.name] = self.numbers[port.number] = port
         log.info("bridge %s: added interface %s on port %d", self.name, port.name, port.number & 0xFFFF)
@@ -221,7 +222,7 @@ class Bridge:
     async def fresh_counts(self) -> None:
         """Return when the forwarders have brought what they counted so far to the rules and ports."""
         counted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.core.datapath.push_credits(callback=lambda: counted.done() or counted.set_result(None))
+        self.core.datapath.push_credits(callback=lambda: None if counted.done() else counted.set_result(None))
         await counted
 
     async def barrier(self) -> None:

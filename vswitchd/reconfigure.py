@@ -183,6 +183,8 @@ async def connect_patches(change: Change) -> None:
         other = patches.get(port.wanted.options.get("peer", ""))
         joined = other is not None and other[1].wanted.options.get("peer") == name
         peer = (other[0].name, other[1].number) if joined and other is not None else None
+        if peer is None:
+            change.errors[name] = f"No usable peer '{port.wanted.options.get('peer')}' exists in 'system' datapath."
         if peer == port.peer:
             continue
         port.peer = peer
