@@ -49,6 +49,7 @@ cdef enum:
     PRIORITY_EXACT = 0xffff        # of a flow without wildcards in OpenFlow 1.0
     ENTRY_MAX = 0xffff
     NS = 1000000000
+    NS_PER_MS = 1000000
 
 cdef enum:
     COOKIE_NONE = 0xffffffffffffffffULL
@@ -322,7 +323,7 @@ cdef uint32_t flow_stats_request_decode(const uint8_t *msg, uint32_t length, Flo
 
 cdef inline void put_duration(uint8_t *p, int64_t duration_ns) noexcept nogil:
     put32(p, <uint32_t>(duration_ns // NS))
-    put32(p + 4, <uint32_t>(duration_ns % NS))
+    put32(p + 4, <uint32_t>(duration_ns % NS // NS_PER_MS * NS_PER_MS))     # whole milliseconds, as Open vSwitch tells them
 
 
 cdef inline uint32_t age_s(int64_t age_ns) noexcept nogil:
