@@ -22,6 +22,7 @@ cdef enum:
     TYPE_VENDOR = 0xffff
     VLAN_PRESENT = 0x1000
     VLAN_8021Q = 0x8100
+    NXM_VERSION = 1                # Nicira actions name fields by their NXM numbers in every version
     PROTO_UDP = 17
     PROTO_SCTP = 132
 
@@ -143,13 +144,13 @@ cdef int put_set_number(OutBuf *out, uint16_t field, uint8_t version, uint64_t v
     return put_set_field(out, field, version, data)
 
 
-cdef int put_reg_load(OutBuf *out, uint16_t field, uint8_t version, uint32_t low, uint32_t n_bits, uint64_t value) noexcept nogil:
+cdef int put_reg_load(OutBuf *out, uint16_t field, uint32_t low, uint32_t n_bits, uint64_t value) noexcept nogil:
     cdef uint32_t at = out.length
     cdef uint8_t *p = start(out, &W_REG_LOAD, 12)
     if p == NULL:
         return -1
     put16(p + 10, low << 6 | (n_bits - 1))
-    if oxm_header_encode(out, field, version, 0):
+    if oxm_header_encode(out, field, NXM_VERSION, 0):
         return -1
     p = out_room(out, 8)
     if p == NULL:
@@ -195,14 +196,19 @@ cdef int enqueue(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogil:
         put16(p + 4, a.port & 0xffff)
         put32(p + 12, a.queue)
         return 0
-    if put_number(out, &W_SET_QUEUE, 4, 4, a.queue) or put_number(out, &W_OUTPUT, 4, 4, a.port):
+    if put_number(out, &W_SET_QUEUE, 4, 4, a.queue):
         return -1
+    p = start(out, &W_OUTPUT, 16)
+    if p == NULL:
+        return -1
+    put32(p + 4, a.port)
+    put16(p + 8, 0xffff)
     return put_plain(out, &W_POP_QUEUE)
 
 
 cdef int output_reg(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogil:
     cdef const OfActOutputReg *a = <const OfActOutputReg *>act
-    cdef bint wide = act.flags & OFACT_F_TABLE or not oxm_has_short_header(a.field, version)
+    cdef bint wide = act.flags & OFACT_F_TABLE or not oxm_has_short_header(a.field, NXM_VERSION)
     cdef uint32_t at = out.length
     cdef uint8_t *p = start(out, &W_OUTPUT_REG2, 14) if wide else start(out, &W_OUTPUT_REG, 12)
     if p == NULL:
@@ -210,7 +216,7 @@ cdef int output_reg(OutBuf *out, const OfAct *act, uint8_t version) noexcept nog
     put16(p + 10, a.low << 6 | (a.n_bits - 1))
     if wide:
         put16(p + 12, a.max_len)
-    if oxm_header_encode(out, a.field, version, 0):
+    if oxm_header_encode(out, a.field, NXM_VERSION, 0):
         return -1
     p = out_room(out, at + 24 - out.length)
     if p == NULL:
@@ -290,12 +296,12 @@ cdef int set_ip_dscp(OutBuf *out, const OfAct *act, uint8_t version) noexcept no
 
 cdef int set_ip_ecn(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogil:
     cdef uint32_t v = (<const OfActValue *>act).value
-    return put_reg_load(out, F_ECN, version, 0, 2, v) if version == 1 else put_set_number(out, F_ECN, version, v)
+    return put_reg_load(out, F_ECN, 0, 2, v) if version == 1 else put_set_number(out, F_ECN, version, v)
 
 
 cdef int set_ip_ttl(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogil:
     cdef uint32_t v = (<const OfActValue *>act).value
-    return put_reg_load(out, F_TTL, version, 0, 8, v) if version == 1 else put_number(out, &W_NW_TTL, 4, 1, v)
+    return put_reg_load(out, F_TTL, 0, 8, v) if version == 1 else put_number(out, &W_NW_TTL, 4, 1, v)
 
 
 cdef inline uint16_t port_field(const OfActValue *a, uint16_t tcp, uint16_t udp, uint16_t sctp) noexcept nogil:
@@ -344,14 +350,14 @@ cdef int put_legacy(OutBuf *out, const Legacy *how, const OfActSetField *a) noex
     return 0
 
 
-cdef int put_reg_load2(OutBuf *out, const OfActSetField *a, uint8_t version) noexcept nogil:
+cdef int put_reg_load2(OutBuf *out, const OfActSetField *a) noexcept nogil:
     cdef uint32_t at = out.length
-    if start(out, &W_REG_LOAD2, 10) == NULL or put_oxm(out, a.field, version, a.data, a.data + a.n_bytes):
+    if start(out, &W_REG_LOAD2, 10) == NULL or put_oxm(out, a.field, NXM_VERSION, a.data, a.data + a.n_bytes):
         return -1
     return finish(out, at)
 
 
-cdef int put_loads(OutBuf *out, const OfActSetField *a, uint8_t version) noexcept nogil:
+cdef int put_loads(OutBuf *out, const OfActSetField *a) noexcept nogil:
     # One reg_load for each run of bits in the mask, 64 at most.
     cdef const uint8_t *mask = a.data + a.n_bytes
     cdef uint32_t low = 0, n, end = min(<uint32_t>FIELD[a.field].n_bits, <uint32_t>a.n_bytes * 8)
@@ -359,7 +365,7 @@ cdef int put_loads(OutBuf *out, const OfActSetField *a, uint8_t version) noexcep
         n = 0
         while n < 64 and low + n < end and be_bits(mask, a.n_bytes, low + n, 1):
             n += 1
-        if n and put_reg_load(out, a.field, version, low, n, be_bits(a.data, a.n_bytes, low, n)):
+        if n and put_reg_load(out, a.field, low, n, be_bits(a.data, a.n_bytes, low, n)):
             return -1
         low += n if n else 1
     return 0
@@ -384,9 +390,9 @@ cdef int set_field(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogi
             return put_legacy(out, &LEGACY[a.field], a)
         if a.field == F_TCI:
             return put_vlan_tci(out, <uint32_t>be_load(a.data, 2))
-    if act.flags & OFACT_F_NXM or not oxm_has_short_header(a.field, version):
-        return put_reg_load2(out, a, version)
-    return put_loads(out, a, version)
+    if act.flags & OFACT_F_NXM or not oxm_has_short_header(a.field, NXM_VERSION):
+        return put_reg_load2(out, a)
+    return put_loads(out, a)
 
 
 cdef int move(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogil:
@@ -398,7 +404,7 @@ cdef int move(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogil:
     put16(p + 10, a.n_bits)
     put16(p + 12, a.src_low)
     put16(p + 14, a.dst_low)
-    if oxm_header_encode(out, a.src, version, 0) or oxm_header_encode(out, a.dst, version, 0):
+    if oxm_header_encode(out, a.src, NXM_VERSION, 0) or oxm_header_encode(out, a.dst, NXM_VERSION, 0):
         return -1
     return finish(out, at)
 
@@ -410,7 +416,7 @@ cdef int stack(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogil:
     if p == NULL:
         return -1
     put16(p + 10, a.low)
-    if oxm_header_encode(out, a.field, version, 0):
+    if oxm_header_encode(out, a.field, NXM_VERSION, 0):
         return -1
     p = out_room(out, at + 24 - out.length)
     if p == NULL:

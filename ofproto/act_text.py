@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from ofproto.actions import KINDS
 from ofproto.fields import FIELDS, HEADER_NAMES, NUMBER, Field, by_name, subfield_name
-from ofproto.value_text import format_value, mac_number, mac_text, number, parse_value, port_number, port_text
+from ofproto.value_text import format_value, hex_text, mac_number, mac_text, number, parse_value, port_number, port_text
 from vslib.errors import ConfigError
 
 _F_PUSH_VLAN, _F_LOAD, _F_64, _F_TABLE, _F_NXM = 1, 2, 4, 8, 16
@@ -213,7 +213,7 @@ def _parse_resubmit(arg: str) -> bytes:
         raise ValueError("resubmit(PORT,TABLE,ct) is not supported")
     port = port_number(parts[0]) if parts[0] else _IN_PORT
     table = number(parts[1], 255) if len(parts) == 2 and parts[1] else 255
-    return _act("RESUBMIT", struct.pack("=IB3x", port, table), _F_TABLE if len(parts) == 2 else 0)
+    return _act("RESUBMIT", struct.pack("=IB3x", port, table), _F_TABLE)
 
 
 def _parse_note(arg: str) -> bytes:
@@ -390,7 +390,7 @@ def _loads(row: Field, value: int, mask: int) -> Iterator[str]:
         while n < 64 and mask >> (low + n) & 1:
             n += 1
         if n:
-            yield f"load:{value >> low & (1 << n) - 1:#x}->{_range_text(row, low, n)}"
+            yield f"load:{hex_text(value >> low & (1 << n) - 1)}->{_range_text(row, low, n)}"
         low += n or 1
 
 
@@ -407,15 +407,14 @@ def _print_dec_ttl(flags: int, body: bytes) -> str:
 
 def _print_tunnel(flags: int, body: bytes) -> str:
     (value,) = struct.unpack_from("=Q", body)
-    return f"set_tunnel{'64' if flags & _F_64 or value > _U32 else ''}:{value:#x}"
+    return f"set_tunnel{'64' if flags & _F_64 or value > _U32 else ''}:{hex_text(value)}"
 
 
 def _print_resubmit(flags: int, body: bytes) -> str:
     port, table = struct.unpack_from("=IB", body)
-    name = "" if port == _IN_PORT and table != 255 else port_text(port)
     if table == 255:
-        return f"resubmit:{name}" if port != _IN_PORT or not flags & _F_TABLE else "resubmit:IN_PORT"
-    return f"resubmit({name},{table})"
+        return f"resubmit:{port_text(port)}"
+    return f"resubmit({'' if port == _IN_PORT else port_text(port)},{table})"
 
 
 def _print_note(flags: int, body: bytes) -> str:
@@ -425,7 +424,7 @@ def _print_note(flags: int, body: bytes) -> str:
 
 def _print_metadata(flags: int, body: bytes) -> str:
     value, mask = struct.unpack_from("!QQ", body)
-    return f"write_metadata:{value:#x}" + ("" if mask == _U64 else f"/{mask:#x}")
+    return f"write_metadata:{hex_text(value)}" + ("" if mask == _U64 else f"/{hex_text(mask)}")
 
 
 def _simple(name: str, form: str = "{}") -> Callable[[int, bytes], str]:

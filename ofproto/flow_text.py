@@ -15,6 +15,7 @@ import ofproto.field as field_access
 import ofproto.flow_mod as flow_mod
 from datapath.slots import layout
 from ofproto.act_text import format_actions, parse_actions
+from ofproto.errors import OpenFlowError
 from ofproto.fields import FIELDS, HEADER_NAMES, NUMBER, Field, by_name
 from ofproto.value_text import format_value, number, parse_value, port_number
 from vslib.errors import ConfigError
@@ -274,14 +275,17 @@ class ParsedFlow(NamedTuple):
 
     def to_message(self, command: int = 0, version: int = 4, xid: int = 0) -> bytes:
         """Return an OpenFlow 1.3 (or 1.1, 1.2, 1.4 by wire `version`) flow-mod; command: 0 add ... 4 delete_strict."""
+        table = 0 if command == 0 and self.table_id == 255 else self.table_id
         match: bytes = flow_mod.encode_match(self.value, self.mask, version)
         match = struct.pack("!HH", 1, 4 + len(match)) + match
         match += bytes(-len(match) % 8)
         body = struct.pack(
-            "!QQBBHHHIIIHH", self.cookie, self.cookie_mask, self.table_id, command, self.idle_timeout_s,
+            "!QQBBHHHIIIHH", self.cookie, self.cookie_mask, table, command, self.idle_timeout_s,
             self.hard_timeout_s, self.priority, _NO_BUFFER, self.out_port, self.out_group, self.flags, self.importance,
-        ) + match + flow_mod.encode_instructions(self.actions, version)  # fmt: skip
-        return struct.pack("!BBHI", version, 14, 8 + len(body), xid) + body
+        )  # fmt: skip
+        instructions: bytes = flow_mod.encode_instructions(self.actions, version)
+        total = 8 + len(body) + len(match) + len(instructions)
+        return struct.pack("!BBHI", version, 14, total, xid) + body + match + instructions
 
     @property
     def message(self) -> bytes:
@@ -296,7 +300,7 @@ def _parse_cookie(text: str) -> tuple[int, int]:
     return cookie, (top if mask == "-1" else number(mask, top)) if slash else 0
 
 
-_LIMITS = {"table": 254, "priority": 0xFFFF, "idle_timeout": 0xFFFF, "hard_timeout": 0xFFFF, "importance": 0xFFFF,
+_LIMITS = {"table": 255, "priority": 0xFFFF, "idle_timeout": 0xFFFF, "hard_timeout": 0xFFFF, "importance": 0xFFFF,
            "out_group": 0xFFFFFFFF}  # fmt: skip
 
 
@@ -329,8 +333,13 @@ def parse_flow(text: str) -> ParsedFlow:
         raise ConfigError(f"{text}: must specify an action")
     found, rest = _flow_settings(_split(head))
     value, mask = _match_of(rest)
+    try:
+        # As OpenFlow 1.0 has it: the actions that may not fit the packet stand, and do nothing then.
+        acts = flow_mod.check_actions(parse_actions(actions), value, mask, 1, found.get("table", 255))
+    except OpenFlowError as error:
+        raise ConfigError(f"actions={actions}: {error}") from None
     return ParsedFlow(
-        value=value, mask=mask, actions=parse_actions(actions), table_id=found.get("table", 0),
+        value=value, mask=mask, actions=acts, table_id=found.get("table", 0),
         priority=found.get("priority", DEFAULT_PRIORITY), cookie=found.get("cookie", 0),
         cookie_mask=found.get("cookie_mask", 0), idle_timeout_s=found.get("idle_timeout", 0),
         hard_timeout_s=found.get("hard_timeout", 0), importance=found.get("importance", 0), flags=found["flags"],

@@ -178,6 +178,9 @@ cdef uint32_t oxm_match_decode(const uint8_t *p, uint32_t length, Match *out, Co
             return error
         p += used
         length -= used
+    if out.value.pkt.packet_type == 0:
+        # Ethernet is what every flow means that does not say otherwise.
+        out.mask.pkt.packet_type = 0
     return 0
 
 

@@ -36,6 +36,11 @@ def number(text: str, limit: int) -> int:
     return value
 
 
+def hex_text(value: int) -> str:
+    """Return a number in hexadecimal as C's %#x has it: zero has no prefix."""
+    return f"{value:#x}" if value else "0"
+
+
 def port_number(text: str) -> int:
     """Return the 32-bit OpenFlow port of a number (reserved 16-bit ones too) or of a name; raises ValueError."""
     if text.upper() in PORT_NAMES:
@@ -67,11 +72,11 @@ def _parse_number(field: Field, text: str) -> tuple[int, int]:
 
 
 def _format_decimal(field: Field, value: int, mask: int) -> str:
-    return str(value) if mask == _full(field) else f"{value:#x}/{mask:#x}"
+    return str(value) if mask == _full(field) else f"{hex_text(value)}/{hex_text(mask)}"
 
 
 def _format_hex(field: Field, value: int, mask: int) -> str:
-    return f"{value:#x}" if mask == _full(field) else f"{value:#x}/{mask:#x}"
+    return hex_text(value) if mask == _full(field) else f"{hex_text(value)}/{hex_text(mask)}"
 
 
 def mac_number(text: str) -> int:
@@ -145,7 +150,7 @@ def _format_frag(field: Field, value: int, mask: int) -> str:
     for name, pair in _FRAGMENTS.items():
         if pair == (value, mask):
             return name
-    return f"{value:#x}/{mask:#x}"
+    return f"{hex_text(value)}/{hex_text(mask)}"
 
 
 def _flag_parser(names: tuple[str, ...]) -> Callable[[Field, str], tuple[int, int]]:
@@ -182,7 +187,7 @@ def _flag_formatter(names: tuple[str, ...], exact_bar: bool = False) -> Callable
                 words.append(f"[{rest}]")
             return "|".join(words) or "0"
         if mask >> len(names):
-            return f"{value:#x}/{mask:#x}"
+            return f"{hex_text(value)}/{hex_text(mask)}"
         return "".join(f"{'+' if value >> i & 1 else '-'}{name}" for i, name in enumerate(names) if mask >> i & 1)
 
     return text
@@ -218,7 +223,7 @@ FORMATS: Mapping[str, Format] = {
     "port": Format(_parse_port, _format_port),
     "frag": Format(_parse_frag, _format_frag),
     "tcp_flags": Format(_flag_parser(_TCP_FLAGS), _flag_formatter(_TCP_FLAGS, exact_bar=True)),
-    "ct_state": Format(_flag_parser(_CT_STATE), _flag_formatter(_CT_STATE)),
+    "ct_state": Format(_flag_parser(_CT_STATE), _flag_formatter(_CT_STATE, exact_bar=True)),
     "tun_flags": Format(_flag_parser(_TUN_FLAGS), _flag_formatter(_TUN_FLAGS)),
     "packet_type": Format(_parse_packet_type, _format_packet_type),
     "vlan_vid": _NUMBER,
