@@ -80,7 +80,6 @@ cdef void vlan_settle(XlateContext *ctx) noexcept nogil:
         return
     if present:
         ctx.key.pkt.vlan_tpid = htobe16(TPID_8021Q)
-        ctx.det.pkt.vlan_tpid = 0xffff
-        ctx.det.pkt.vlan_tci = 0xffff                      # there was no tag: every bit of it is ours
+        memset(tags_of(&ctx.det), 0xff, VLAN_SLOT_BYTES)   # there was no tag: every bit is ours
     else:
         shift_out(ctx)                                     # the present bit was cleared by the write

@@ -1,4 +1,7 @@
-"""Translation against a naive switch, and the megaflow's promise: every packet that agrees in the masked bits gets the same program (DP.05)."""
+"""Translation against a naive switch, and the megaflow's promise (DP.05).
+
+Every packet that agrees with a translated one in the masked bits gets the same program.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +11,51 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ofproto.xlate.testing import add_flow
-
 from tests.ofproto import xlate_rig as rig
 from tests.ofproto.xlate_rig import PLACES, Rig, key, output, packet
 from tests.oracle import xlate_naive as naive
 
 PORTS = (1, 2, 3, 4)
-PATCH, PEER, FAR = 9, 8, (5, 6)      # br0:9 is connected with br1:8; br1 also has ports 5 and 6
+PATCH, PEER, FAR = 9, 8, (5, 6)  # br0:9 is connected with br1:8; br1 also has ports 5 and 6
 MACS = [int.from_bytes(mac, "big") for mac in (rig.MAC_A, rig.MAC_B, rig.MAC_C)]
 NAIVE_SLOT = {"reg0": ("regs", 0), "reg1": ("regs", 4)}
 
 macs = st.sampled_from([*MACS, naive.BROADCAST])
 vids = st.integers(0, 3)
-tags = st.lists(st.tuples(st.just(0x8100), st.builds(lambda pcp, vid: pcp << 13 | vid, st.integers(0, 2), vids)), max_size=2)
+tags = st.lists(
+    st.tuples(st.just(0x8100), st.builds(lambda pcp, vid: pcp << 13 | vid, st.integers(0, 2), vids)), max_size=2
+)
 ips = st.sampled_from([0x0A000001, 0x0A000002, 0x0A000101])
 small = st.integers(0, 3)
 port_numbers = st.sampled_from([*PORTS, PATCH, PEER, *FAR, 77])
 
-packets = st.fixed_dictionaries({
-    "eth_src": st.sampled_from(MACS), "eth_dst": macs, "eth_type": st.sampled_from([0x0800, 0x0800, 0x88B5]), "tags": tags, "ip_src": ips, "ip_dst": ips,
-    "nw_proto": st.just(6), "nw_tos": st.sampled_from([0, 4, 7]), "nw_ttl": st.sampled_from([0, 1, 2, 64]), "tp_src": small, "tp_dst": small,
-    "pkt_mark": small, "skb_priority": small,
-})
+packets = st.fixed_dictionaries(
+    {
+        "eth_src": st.sampled_from(MACS),
+        "eth_dst": macs,
+        "eth_type": st.sampled_from([0x0800, 0x0800, 0x88B5]),
+        "tags": tags,
+        "ip_src": ips,
+        "ip_dst": ips,
+        "nw_proto": st.just(6),
+        "nw_tos": st.sampled_from([0, 4, 7]),
+        "nw_ttl": st.sampled_from([0, 1, 2, 64]),
+        "tp_src": small,
+        "tp_dst": small,
+        "pkt_mark": small,
+        "skb_priority": small,
+    }
+)
 
 matched = st.one_of(
     st.tuples(st.just("in_port"), port_numbers, st.just(0xFFFFFFFF)),
     st.tuples(st.just("eth_dst"), macs, st.sampled_from([(1 << 48) - 1, 1 << 40])),
     st.tuples(st.just("eth_src"), macs, st.just((1 << 48) - 1)),
-    st.tuples(st.just("vlan_tci"), st.builds(lambda p, v: p | v, st.sampled_from([0x1000, 0]), vids), st.sampled_from([0x1000, 0x1FFF, 0xF000])),
+    st.tuples(
+        st.just("vlan_tci"),
+        st.builds(lambda p, v: p | v, st.sampled_from([0x1000, 0]), vids),
+        st.sampled_from([0x1000, 0x1FFF, 0xF000]),
+    ),
     st.tuples(st.just("ip_src"), ips, st.sampled_from([0xFFFFFFFF, 0xFFFFFF00])),
     st.tuples(st.just("nw_ttl"), st.sampled_from([1, 2, 63]), st.just(0xFF)),
     st.tuples(st.just("nw_tos"), st.sampled_from([0, 4]), st.sampled_from([0xFC, 0xFF])),
@@ -56,17 +76,32 @@ setters = st.one_of(
     st.tuples(st.just("set"), st.just("pkt_mark"), small, st.sampled_from([0xFFFFFFFF, 1])),
     st.tuples(st.just("set"), st.just("reg0"), small, st.just(0xFFFFFFFF)),
     st.tuples(st.just("set"), st.just("metadata"), small, st.just(0xFFFFFFFFFFFFFFFF)),
-    st.tuples(st.just("set_vid"), vids), st.tuples(st.just("set_pcp"), st.integers(0, 2)),
+    st.tuples(st.just("set_vid"), vids),
+    st.tuples(st.just("set_pcp"), st.integers(0, 2)),
 )
-in_sets = st.one_of(setters, st.tuples(st.just("output"), port_numbers), st.just(("strip_vlan",)), st.just(("dec_ttl",)))
+in_sets = st.one_of(
+    setters, st.tuples(st.just("output"), port_numbers), st.just(("strip_vlan",)), st.just(("dec_ttl",))
+)
 actions = st.one_of(
-    setters, setters,
-    st.tuples(st.just("output"), port_numbers), st.tuples(st.just("output"), port_numbers), st.just(("normal",)), st.just(("in_port",)), st.just(("all",)),
-    st.just(("flood",)), st.just(("strip_vlan",)), st.tuples(st.just("push_vlan"), st.sampled_from([0x8100, 0x88A8])), st.just(("dec_ttl",)),
-    st.sampled_from([("move", "ip_src", "reg0"), ("move", "reg0", "reg1"), ("move", "reg1", "ip_src"), ("move", "pkt_mark", "reg1")]),
+    setters,
+    setters,
+    st.tuples(st.just("output"), port_numbers),
+    st.tuples(st.just("output"), port_numbers),
+    st.just(("normal",)),
+    st.just(("in_port",)),
+    st.just(("all",)),
+    st.just(("flood",)),
+    st.just(("strip_vlan",)),
+    st.tuples(st.just("push_vlan"), st.sampled_from([0x8100, 0x88A8])),
+    st.just(("dec_ttl",)),
+    st.sampled_from(
+        [("move", "ip_src", "reg0"), ("move", "reg0", "reg1"), ("move", "reg1", "ip_src"), ("move", "pkt_mark", "reg1")]
+    ),
     st.tuples(st.sampled_from(["push", "pop"]), st.sampled_from(["reg0", "reg1"])),
     st.tuples(st.just("resubmit"), st.integers(0, 3), st.one_of(st.none(), port_numbers)),
-    st.just(("exit",)), st.lists(in_sets, min_size=1, max_size=3).map(lambda rows: ("write", *rows)), st.just(("clear",)),
+    st.just(("exit",)),
+    st.lists(in_sets, min_size=1, max_size=3).map(lambda rows: ("write", *rows)),
+    st.just(("clear",)),
     st.tuples(st.just("enqueue"), port_numbers, small),
 )
 busy = st.lists(actions, min_size=2, max_size=6)
@@ -74,8 +109,19 @@ busy = st.lists(actions, min_size=2, max_size=6)
 bases = st.tuples(busy, busy, busy, busy, busy).map(
     lambda lists: [("br1" if i == 4 else "br0", i % 4, 0, {}, acts, i in (0, 4)) for i, acts in enumerate(lists)]
 )
-flows = st.tuples(st.sampled_from(["br0", "br0", "br1"]), st.integers(0, 3), st.integers(1, 30), matches, st.lists(actions, max_size=5), st.booleans())
-vlan_modes = st.tuples(st.sampled_from(["trunk", "trunk", "access", "native-tagged", "native-untagged"]), st.integers(1, 3), st.frozensets(vids, max_size=2))
+flows = st.tuples(
+    st.sampled_from(["br0", "br0", "br1"]),
+    st.integers(0, 3),
+    st.integers(1, 30),
+    matches,
+    st.lists(actions, max_size=5),
+    st.booleans(),
+)
+vlan_modes = st.tuples(
+    st.sampled_from(["trunk", "trunk", "access", "native-tagged", "native-untagged"]),
+    st.integers(1, 3),
+    st.frozensets(vids, max_size=2),
+)
 
 
 def field_name(slot: str) -> str:
@@ -83,14 +129,26 @@ def field_name(slot: str) -> str:
 
 
 ENCODERS = {
-    "output": output, "normal": lambda: output(rig.NORMAL), "in_port": lambda: output(rig.IN_PORT), "all": lambda: output(rig.ALL),
-    "flood": lambda: output(rig.FLOOD), "set": lambda name, value, mask: rig.set_field(field_name(name), value, mask),
-    "set_vid": lambda vid: rig.value(rig.SET_VLAN_VID, vid, 1), "set_pcp": lambda pcp: rig.value(rig.SET_VLAN_PCP, pcp, 1),
-    "push_vlan": lambda tpid: rig.value(rig.PUSH_VLAN, tpid), "strip_vlan": lambda: rig.act(rig.STRIP_VLAN), "dec_ttl": lambda: rig.act(rig.DEC_TTL, bytes(2)),
-    "move": lambda src, dst: rig.move(src, dst, 32), "push": lambda name: rig.stack(rig.STACK_PUSH, name, 32),
-    "pop": lambda name: rig.stack(rig.STACK_POP, name, 32), "resubmit": lambda table, port: rig.resubmit(table, rig.IN_PORT if port is None else port),
-    "goto": rig.goto, "exit": lambda: rig.act(rig.EXIT), "write": lambda *acts: rig.write_actions(*map(encode, acts)),
-    "clear": lambda: rig.act(rig.CLEAR_ACTIONS), "enqueue": lambda port, queue: rig.act(rig.ENQUEUE, struct.pack("=II", port, queue)),
+    "output": output,
+    "normal": lambda: output(rig.NORMAL),
+    "in_port": lambda: output(rig.IN_PORT),
+    "all": lambda: output(rig.ALL),
+    "flood": lambda: output(rig.FLOOD),
+    "set": lambda name, value, mask: rig.set_field(field_name(name), value, mask),
+    "set_vid": lambda vid: rig.value(rig.SET_VLAN_VID, vid, 1),
+    "set_pcp": lambda pcp: rig.value(rig.SET_VLAN_PCP, pcp, 1),
+    "push_vlan": lambda tpid: rig.value(rig.PUSH_VLAN, tpid),
+    "strip_vlan": lambda: rig.act(rig.STRIP_VLAN),
+    "dec_ttl": lambda: rig.act(rig.DEC_TTL, bytes(2)),
+    "move": lambda src, dst: rig.move(src, dst, 32),
+    "push": lambda name: rig.stack(rig.STACK_PUSH, name, 32),
+    "pop": lambda name: rig.stack(rig.STACK_POP, name, 32),
+    "resubmit": lambda table, port: rig.resubmit(table, rig.IN_PORT if port is None else port),
+    "goto": rig.goto,
+    "exit": lambda: rig.act(rig.EXIT),
+    "write": lambda *acts: rig.write_actions(*map(encode, acts)),
+    "clear": lambda: rig.act(rig.CLEAR_ACTIONS),
+    "enqueue": lambda port, queue: rig.act(rig.ENQUEUE, struct.pack("=II", port, queue)),
 }
 
 
@@ -105,7 +163,7 @@ def flow_match(match: dict[str, tuple[int, int]]) -> tuple[bytes, bytes]:
         slot, shift = NAIVE_SLOT.get(name, (name, 0))
         size = 4 if name in NAIVE_SLOT else PLACES[slot].slot.n_bytes
         at = PLACES[slot].offset + shift
-        value[at:at + size], mask[at:at + size] = v.to_bytes(size, "big"), m.to_bytes(size, "big")
+        value[at : at + size], mask[at : at + size] = v.to_bytes(size, "big"), m.to_bytes(size, "big")
     return bytes(value), bytes(mask)
 
 
@@ -115,7 +173,7 @@ def packet_key(p: dict, in_port: int) -> bytes:
         slots.update(dict.fromkeys(("ip_src", "ip_dst", "nw_proto", "nw_tos", "nw_ttl", "tp_src", "tp_dst"), 0))
     for (tpid, tci), prefix in zip(p["tags"], ("vlan", "vlan2"), strict=False):
         slots[f"{prefix}_tci"], slots[f"{prefix}_tpid"] = tci | 0x1000, tpid
-    return key(in_port=in_port, **slots)[:rig.KEY_BYTES]
+    return key(in_port=in_port, **slots)[: rig.KEY_BYTES]
 
 
 def clean(p: dict) -> dict:
@@ -178,19 +236,29 @@ class World:
                 add_flow(handles[bridge], table, priority, *flow_match(match), b"".join(map(encode, acts)))
 
     def set_port(self, number: int, mode: str, tag: int, trunks: frozenset, no_flood: bool, no_fwd: bool) -> None:
-        self.rig.br.set_port(number, vlan_mode=mode, tag=0 if mode == "trunk" else tag, trunks=trunks, config=16 * no_flood + 32 * no_fwd)
+        self.rig.br.set_port(
+            number, vlan_mode=mode, tag=0 if mode == "trunk" else tag, trunks=trunks, config=16 * no_flood + 32 * no_fwd
+        )
         port = self.naive["br0"].ports[number]
         port.mode, port.tag, port.no_flood, port.no_fwd = mode, tag, no_flood, no_fwd
         port.trunks = trunks if mode in ("trunk", "access") or not trunks else (trunks | {tag}) - {0}
 
     def expected(self, p: dict, in_port: int) -> list:
-        return [(number, headers, tags) for _, number, headers, tags in naive.forward(self.naive["br0"], clean(p), in_port)]
+        return [
+            (number, headers, tags) for _, number, headers, tags in naive.forward(self.naive["br0"], clean(p), in_port)
+        ]
 
 
 worlds = st.builds(
     lambda base, rows, modes, flags: World([*base, *rows], modes, flags),
-    bases, st.lists(flows, max_size=8), st.lists(vlan_modes, min_size=len(PORTS), max_size=len(PORTS)),
-    st.lists(st.sampled_from([(False, False), (False, False), (True, False), (False, True)]), min_size=len(PORTS), max_size=len(PORTS)),
+    bases,
+    st.lists(flows, max_size=8),
+    st.lists(vlan_modes, min_size=len(PORTS), max_size=len(PORTS)),
+    st.lists(
+        st.sampled_from([(False, False), (False, False), (True, False), (False, True)]),
+        min_size=len(PORTS),
+        max_size=len(PORTS),
+    ),
 )
 
 
@@ -201,7 +269,7 @@ def test_translation_sends_what_a_naive_switch_sends_learning_included(world: Wo
         result = world.rig.send(packet_key(p, in_port))
         expected = world.expected(p, in_port)
         if result.drop == "too_many_actions":
-            assert len(expected) > 512                        # a program holds 4096 ops
+            assert len(expected) > 512  # a program holds 4096 ops
             continue
         assert run_program(result.ops, clean(p)) == expected, (result.text, world.naive)
 
@@ -212,17 +280,19 @@ def mix(one: bytes, other: bytes, mask: bytes) -> bytes:
     at = PLACES["vlan_tci"].offset
     for first in (at, at + 4):
         if not out[first] & 0x10:
-            out[first:at + 8] = bytes(at + 8 - first)
-        elif out[first + 2:first + 4] == b"\0\0":
-            out[first + 2:first + 4] = b"\x81\x00"
+            out[first : at + 8] = bytes(at + 8 - first)
+        elif out[first + 2 : first + 4] == b"\0\0":
+            out[first + 2 : first + 4] = b"\x81\x00"
     return bytes(out)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds, packets, st.sampled_from(PORTS), st.lists(packets, min_size=1, max_size=8))
-def test_packets_that_agree_in_the_masked_bits_get_the_same_program(world: World, p: dict, in_port: int, others: list) -> None:
+def test_packets_that_agree_in_the_masked_bits_get_the_same_program(
+    world: World, p: dict, in_port: int, others: list
+) -> None:
     one = packet_key(p, in_port)
-    world.rig.send(one)                                       # whatever is to be learned is known from here on
+    world.rig.send(one)  # whatever is to be learned is known from here on
     result = world.rig.send(one, learn=False)
     for other in others:
         like = mix(one, packet_key({**other, "eth_type": p["eth_type"]}, in_port), result.mask)
@@ -231,4 +301,4 @@ def test_packets_that_agree_in_the_masked_bits_get_the_same_program(world: World
 
 
 def test_the_plain_packet_of_the_rig_is_valid() -> None:
-    assert packet()[PLACES["eth_src"].offset:][:6] == rig.MAC_A
+    assert packet()[PLACES["eth_src"].offset :][:6] == rig.MAC_A

@@ -1,4 +1,4 @@
-"""What the translation tests share: OfAct lists by `struct`, flow keys by slot name, and a simulator of datapath programs on keys."""
+"""What the translation tests share: OfAct lists by `struct`, flow keys by slot name, programs as text."""
 
 from __future__ import annotations
 
@@ -17,9 +17,38 @@ FLOW_BYTES = 736
 REASONS = [symbol for symbol, _ in DROPS]
 IN_PORT, TABLE, NORMAL, FLOOD, ALL, CONTROLLER, LOCAL, ANY = range(0xFFFFFFF8, 0x100000000)
 (
-    OUTPUT, CONTROLLER_ACT, ENQUEUE, OUTPUT_REG, SET_VLAN_VID, SET_VLAN_PCP, STRIP_VLAN, PUSH_VLAN, SET_ETH_SRC, SET_ETH_DST, SET_IPV4_SRC,
-    SET_IPV4_DST, SET_IP_DSCP, SET_IP_ECN, SET_IP_TTL, SET_L4_SRC, SET_L4_DST, SET_FIELD, MOVE, STACK_PUSH, STACK_POP, DEC_TTL, SET_TUNNEL,
-    SET_QUEUE, POP_QUEUE, RESUBMIT, NOTE, EXIT, CLEAR_ACTIONS, WRITE_ACTIONS, WRITE_METADATA, GOTO_TABLE,
+    OUTPUT,
+    CONTROLLER_ACT,
+    ENQUEUE,
+    OUTPUT_REG,
+    SET_VLAN_VID,
+    SET_VLAN_PCP,
+    STRIP_VLAN,
+    PUSH_VLAN,
+    SET_ETH_SRC,
+    SET_ETH_DST,
+    SET_IPV4_SRC,
+    SET_IPV4_DST,
+    SET_IP_DSCP,
+    SET_IP_ECN,
+    SET_IP_TTL,
+    SET_L4_SRC,
+    SET_L4_DST,
+    SET_FIELD,
+    MOVE,
+    STACK_PUSH,
+    STACK_POP,
+    DEC_TTL,
+    SET_TUNNEL,
+    SET_QUEUE,
+    POP_QUEUE,
+    RESUBMIT,
+    NOTE,
+    EXIT,
+    CLEAR_ACTIONS,
+    WRITE_ACTIONS,
+    WRITE_METADATA,
+    GOTO_TABLE,
 ) = range(1, 33)
 FIELD_NUMBER = {name: i for i, row in enumerate(FIELDS) for name in (row.name, *row.aliases)}
 FIELD_BYTES = {i: (row.n_bits + 7) // 8 for i, row in enumerate(FIELDS)}
@@ -54,7 +83,10 @@ def set_field(name: str, number: int, mask: int | None = None) -> bytes:
     size = FIELD_BYTES[field]
     full = (1 << FIELDS[field].n_bits) - 1
     bits = full if mask is None else mask
-    return act(SET_FIELD, struct.pack("=HHI", field, size, 0) + (number & bits).to_bytes(size, "big") + bits.to_bytes(size, "big"))
+    return act(
+        SET_FIELD,
+        struct.pack("=HHI", field, size, 0) + (number & bits).to_bytes(size, "big") + bits.to_bytes(size, "big"),
+    )
 
 
 def move(src: str, dst: str, n_bits: int, src_low: int = 0, dst_low: int = 0) -> bytes:
@@ -94,28 +126,44 @@ def key(**slots: int | bytes) -> bytes:
     out = bytearray(FLOW_BYTES)
     for name, number in slots.items():
         place = PLACES[name]
-        out[place.offset:place.offset + place.slot.n_bytes] = _bytes(name, number)
+        out[place.offset : place.offset + place.slot.n_bytes] = _bytes(name, number)
     return bytes(out)
 
 
 def packet(**slots: int | bytes) -> bytes:
     """A PacketKey; unless told otherwise TCP over IPv4 from MAC_A to MAC_B on datapath port 1."""
     base = {
-        "in_port": 1, "eth_src": MAC_A, "eth_dst": MAC_B, "eth_type": 0x0800, "ip_src": 0x0A000001, "ip_dst": 0x0A000002,
-        "nw_proto": 6, "nw_ttl": 64, "tp_src": 1000, "tp_dst": 80,
+        "in_port": 1,
+        "eth_src": MAC_A,
+        "eth_dst": MAC_B,
+        "eth_type": 0x0800,
+        "ip_src": 0x0A000001,
+        "ip_dst": 0x0A000002,
+        "nw_proto": 6,
+        "nw_ttl": 64,
+        "tp_src": 1000,
+        "tp_dst": 80,
     }
     return key(**{**base, **slots})[:KEY_BYTES]
 
 
 def arp(op: int = 1, **slots: int | bytes) -> bytes:
-    base = {"in_port": 1, "eth_src": MAC_A, "eth_dst": BROADCAST, "eth_type": 0x0806, "nw_proto": op, "ip_src": 0x0A000001, "ip_dst": 0x0A000002}
+    base = {
+        "in_port": 1,
+        "eth_src": MAC_A,
+        "eth_dst": BROADCAST,
+        "eth_type": 0x0806,
+        "nw_proto": op,
+        "ip_src": 0x0A000001,
+        "ip_dst": 0x0A000002,
+    }
     return key(**{**base, **slots})[:KEY_BYTES]
 
 
 def slot_of(data: bytes, name: str) -> int:
     """A slot's value in key or mask bytes."""
     place = PLACES[name]
-    return int.from_bytes(data[place.offset:place.offset + place.slot.n_bytes], "big")
+    return int.from_bytes(data[place.offset : place.offset + place.slot.n_bytes], "big")
 
 
 def full_mask(*names: str) -> bytes:
@@ -149,8 +197,13 @@ def op_text(op: tuple) -> str:
         bits = "" if mask[:n] == b"\xff" * n else "/" + mask[:n].hex()
         return f"set({SLOT_NAMES[slot]}={data[:n].hex()}{bits})"
     words = {
-        1: f"{arg}", 3: f"push({arg >> 16:04x},{arg & 0xffff:04x})", 4: "pop", 5: "punt",
-        6: f"drop({REASONS[arg] if kind == 6 else ''},{aux})", 7: f"mark({arg:#x}/{aux32:#x})", 8: f"priority({arg})",
+        1: f"{arg}",
+        3: f"push({arg >> 16:04x},{arg & 0xFFFF:04x})",
+        4: "pop",
+        5: "punt",
+        6: f"drop({REASONS[arg] if kind == 6 else ''},{aux})",
+        7: f"mark({arg:#x}/{aux32:#x})",
+        8: f"priority({arg})",
     }
     return words[kind]
 
@@ -169,12 +222,22 @@ class Rig:
     def bridge(self, name: str) -> BridgeHandle:
         return self.switch.add_bridge(name, bytes(6))
 
-    def flow(self, *acts: bytes, table: int = 0, priority: int = 100, cookie: int = 0, bridge: BridgeHandle | None = None, **match: int | bytes) -> None:
+    def flow(
+        self,
+        *acts: bytes,
+        table: int = 0,
+        priority: int = 100,
+        cookie: int = 0,
+        bridge: BridgeHandle | None = None,
+        **match: int | bytes,
+    ) -> None:
         """Add a flow that matches the given slots exactly."""
         add_flow(bridge or self.br, table, priority, key(**match), full_mask(*match), b"".join(acts), cookie)
 
     def send(self, data: bytes | None = None, learn: bool = True, now_ns: int = 0, hook: object = None) -> Result:
-        mask, ops, reason, tags = self.switch.translate(packet() if data is None else data, learn=learn, now_ns=now_ns, hook=hook)
+        mask, ops, reason, tags = self.switch.translate(
+            packet() if data is None else data, learn=learn, now_ns=now_ns, hook=hook
+        )
         return Result(mask, ops, REASONS[reason] if reason else "", tags)
 
     def patch(self, number: int, other: BridgeHandle, other_number: int) -> None:
@@ -182,4 +245,3 @@ class Rig:
         self.br.add_port(number, None, f"patch{number}")
         other.add_port(other_number, None, f"peer{other_number}")
         self.br.set_peer(number, other, other_number)
-

@@ -1,4 +1,4 @@
-"""A naive switch: linear flow tables, one packet at a time, every action done on a dict. The oracle of translation tests.
+"""A naive switch: linear flow tables, one packet at a time, every action done on a dict.
 
 A packet is a dict of slot values plus `tags`, a list of (TPID, TCI without the present bit), outermost first. A flow is
 (priority, match, actions); a match maps slot names to (value, mask), an action is a tuple (name, arguments...).
@@ -6,12 +6,26 @@ A packet is a dict of slot values plus `tags`, a list of (TPID, TCI without the 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 Packet = dict[str, Any]
-HEADERS = ("eth_src", "eth_dst", "eth_type", "ip_src", "ip_dst", "nw_proto", "nw_tos", "nw_ttl", "tp_src", "tp_dst", "pkt_mark", "skb_priority")
+HEADERS = (
+    "eth_src",
+    "eth_dst",
+    "eth_type",
+    "ip_src",
+    "ip_dst",
+    "nw_proto",
+    "nw_tos",
+    "nw_ttl",
+    "tp_src",
+    "tp_dst",
+    "pkt_mark",
+    "skb_priority",
+)
 PIPELINE = ("reg0", "reg1", "metadata")
 BROADCAST = 0xFFFFFFFFFFFF
 DEPTH, RESUBMITS, TAGS = 64, 4096, 8
@@ -87,11 +101,9 @@ def forward(bridge: Bridge, packet: Packet, in_port: int) -> list:
 
 
 def run_bridge(bridge: Bridge, p: Packet, run: Run) -> None:
-    try:
+    with contextlib.suppress(Exit):
         run_table(bridge, p, run, 0, p["in_port"])
         run_set(bridge, p, run)
-    except Exit:
-        pass
 
 
 def run_table(bridge: Bridge, p: Packet, run: Run, table: int, in_port: int) -> None:
@@ -144,10 +156,8 @@ def emit(bridge: Bridge, p: Packet, run: Run, number: int) -> None:
     p.update(in_port=other_number, reg0=0, reg1=0, metadata=0)
     run.action_set, run.stack, run.table = [], [], 0
     depth = run.depth
-    try:
+    with contextlib.suppress(TranslationError):
         run_bridge(other, p, run)
-    except TranslationError:
-        pass
     run.depth, run.action_set, run.stack, run.table = depth, action_set, stack, table
     p.clear()
     p.update(saved)
@@ -285,8 +295,22 @@ def enqueue(bridge: Bridge, p: Packet, run: Run, port: int, queue: int) -> None:
 
 
 STEPS = {
-    "output": output, "normal": normal, "set": set_slot, "set_vid": set_vid, "set_pcp": set_pcp, "push_vlan": push_vlan, "strip_vlan": strip_vlan,
-    "dec_ttl": dec_ttl, "move": move, "push": push, "pop": pop, "resubmit": resubmit, "goto": goto, "exit": exit_, "write": write, "clear": clear,
+    "output": output,
+    "normal": normal,
+    "set": set_slot,
+    "set_vid": set_vid,
+    "set_pcp": set_pcp,
+    "push_vlan": push_vlan,
+    "strip_vlan": strip_vlan,
+    "dec_ttl": dec_ttl,
+    "move": move,
+    "push": push,
+    "pop": pop,
+    "resubmit": resubmit,
+    "goto": goto,
+    "exit": exit_,
+    "write": write,
+    "clear": clear,
     "enqueue": enqueue,
     "in_port": lambda b, p, r: emit(b, p, r, p["in_port"]),
     "all": lambda b, p, r: others(b, p, r, False),
