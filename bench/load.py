@@ -1,0 +1,80 @@
+"""Traffic through a switch between two namespaces, measured at the receiver: what the packet benchmarks share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from bench import sandbox
+from bench.peer import StepError, Switch, switch_of, two_cpus
+
+BRIDGE = "br0"
+NAMES = ("left", "right")
+SETTLE_S = 0.5
+FOREIGN_MAC = "02:00:00:00:00:99"  # the receiver does not own it: its stack drops early and answers nothing (fair sink)
+
+
+def options(description: str, **extra: tuple[type, object]) -> argparse.Namespace:
+    """Return the arguments of a pair script: --switch ours|ovs, --seconds, and those in `extra` (type, default)."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--switch", choices=("ours", "ovs"), default="ours")
+    for name, (kind, default) in extra.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default)
+    return parser.parse_args()
+
+
+def main(measure: Callable[[argparse.Namespace], dict[str, tuple[float, str]]], chosen: argparse.Namespace) -> int:
+    """Enter the sandbox, measure, and print `name value unit` lines; returns the exit code."""
+    try:
+        sandbox.enter()
+        for name, (value, unit) in measure(chosen).items():
+            print(f"{name} {value:.4g} {unit}")
+    except (StepError, sandbox.SandboxError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def hosts() -> list[str]:
+    """Make the two namespaces and return the names of their devices here."""
+    devices = [f"to-{name}" for name in NAMES]
+    for number, (name, device) in enumerate(zip(NAMES, devices, strict=True), 1):
+        sandbox.add_host(name, device, f"10.0.0.{number}/24", quiet=True)
+    return devices
+
+
+def wired(name: str) -> Switch:
+    """Return the switch called `name`, on a processor of its own and not yet started."""
+    return switch_of(name, two_cpus()[0])
+
+
+def received_pps(flows: int, seconds: float) -> float:
+    """Send from left to right as fast as it goes for some `seconds`; return packets per second received."""
+    _, cpus = two_cpus()
+    source = sandbox.mac_of("left")
+    command = [sys.executable, "-m", "bench.generator", "eth0", FOREIGN_MAC, source, str(seconds + 2 * SETTLE_S)]
+    generator = subprocess.Popen(
+        ["ip", "netns", "exec", "left", *command, str(flows)], stdout=subprocess.PIPE, text=True, cwd=sandbox.ROOT
+    )
+    try:
+        if cpus:
+            os.sched_setaffinity(generator.pid, cpus)
+        assert generator.stdout is not None
+        generator.stdout.readline()  # `ready`
+        time.sleep(SETTLE_S)
+        return rate(lambda: sandbox.device_packets("right", "eth0", "rx_packets"), seconds)
+    finally:
+        generator.kill()
+        generator.wait()
+
+
+def rate(count: Callable[[], int], seconds: float) -> float:
+    """Return by how much `count()` grows per second."""
+    before, begin = count(), time.monotonic()
+    time.sleep(seconds)
+    after, end = count(), time.monotonic()
+    return (after - before) / (end - begin)

@@ -1,0 +1,46 @@
+"""Packets per second when every packet is the first of its flow: veth to veth, each packet with UDP ports of its own.
+
+usage: python -m bench.misses_veth [--switch ours|ovs] [--seconds S]
+The flow copies both ports to a register, so each pair of ports is a megaflow of its own and every packet a miss; fewer
+than 90 % misses are an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+
+from bench import load
+from bench.peer import StepError, Switch
+
+FLOWS = 1_000_000  # more than any run sends
+FLOW = "udp,actions=move:NXM_OF_UDP_SRC[]->NXM_NX_REG0[0..15],move:NXM_OF_UDP_DST[]->NXM_NX_REG0[16..31],output:2"
+LEAST_SHARE = 0.9
+
+
+def looked_up(switch: Switch) -> tuple[int, int]:
+    """Return hits and misses of the datapath."""
+    found = re.search(r"hit:(\d+) missed:(\d+)", switch.tool("ovs-appctl", "dpctl/show"))
+    if found is None:
+        raise StepError("dpctl/show has no look-ups")
+    return int(found[1]), int(found[2])
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, tuple[float, str]]:
+    """Return thousand first packets per second received."""
+    devices = load.hosts()
+    with load.wired(chosen.switch) as switch:
+        switch.add_bridge(load.BRIDGE, *devices)
+        switch.flows(load.BRIDGE, FLOW)
+        hits, misses = looked_up(switch)
+        kpps = load.received_pps(FLOWS, chosen.seconds) / 1e3
+        after = looked_up(switch)
+        hits, misses = after[0] - hits, after[1] - misses
+        if misses < LEAST_SHARE * (hits + misses):
+            raise StepError(f"only {misses} of {hits + misses} packets were misses")
+        return {"misses": (kpps, "kpps")}
+
+
+if __name__ == "__main__":
+    sys.exit(load.main(measure, load.options("first packets per second", seconds=(float, 2.0))))
