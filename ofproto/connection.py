@@ -142,7 +142,7 @@ class Connection:
         while not self.lost:
             data = await self._read()
             if not data:
-                self.lost = "End of file"
+                self.lost = self.lost or "End of file"
                 return
             _received.inc()
             if self.heard is not None:
@@ -183,16 +183,12 @@ class Connection:
             if waiting is not None:
                 await waiting
         except OpenFlowError as error:
-            self._answer_error(error.name, request.data, request.kind.name)
+            self.session.error(error.name, request.data, request.kind.name)
         except ConnectionError:
             raise
         except Exception:  # our bug: the peer is told that it will get nothing, and everything else goes on
             log.exception("%s: %s failed: %s", self.name, request.kind.name, request.data[:64].hex())
-            self._answer_error("OFPBRC_EPERM", request.data, request.kind.name)
-
-    def _answer_error(self, name: str, message: bytes, kind: str) -> None:
-        log.info("%s: sending %s error reply to %s message", self.name, name, kind, rl=_errors_limit)
-        self.session.error(name, message)
+            self.session.error("OFPBRC_EPERM", request.data, request.kind.name)
 
     async def _flow_mods(self, event: FlowMods) -> None:
         """Apply a run of flow-mods, a part at a time so that the loop never waits long."""
@@ -201,7 +197,7 @@ class Connection:
             part = messages[first : first + FLOW_MODS_A_RUN]
             if self.role == ROLE_SECONDARY:
                 for message in part:
-                    self._answer_error("OFPBRC_IS_SECONDARY", message, "OFPT_FLOW_MOD")
+                    self.session.error("OFPBRC_IS_SECONDARY", message, "OFPT_FLOW_MOD")
                 continue
             try:
                 removed, errors = self.bridge.flows.apply_many(part, self.table_in_command)
@@ -209,7 +205,7 @@ class Connection:
                 log.exception("%s: flow_mod failed", self.name)
                 removed, errors = [], [(i, OpenFlowError("OFPFMFC_UNKNOWN")) for i in range(len(part))]
             for index, error in errors:
-                self._answer_error(error.name, part[index], "OFPT_FLOW_MOD")
+                self.session.error(error.name, part[index], "OFPT_FLOW_MOD")
             if removed:
                 self.bridge.flow_removed_ready(removed)
             await self.flush_and_drain()

@@ -162,7 +162,6 @@ def _change_role(conn: Connection, role: int) -> None:
             if other is not conn and other.role == ROLE_PRIMARY:
                 other.role = ROLE_SECONDARY
     conn.role = role
-    conn.channel.changed()
 
 
 def role_request(conn: Connection, request: Request) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ofproto import wire
 from ofproto.errors import OpenFlowError, encode_error
 from ofproto.messages import BY_KEY, KNOWN_VENDORS, MESSAGES, VERSIONS, Kind
+from vslib import vlog
 from vslib.clock import CLOCK
 from vslib.errors import PeerError
 
@@ -27,6 +28,9 @@ PARTIAL_TIMEOUT_MS = 1000
 PARTIALS_MAX = 32
 PARTIAL_BYTES_MAX = 1 << 20
 TABLE_FEATURES = "OFPST_TABLE_FEATURES request"
+
+log = vlog.get("connmgr")
+_errors_limit = vlog.RateLimit(10, 10)
 
 
 class Request(NamedTuple):
@@ -159,8 +163,9 @@ class Session:
         for i, body in enumerate(bodies):
             self.reply(request, kind, body, wire.MORE if i + 1 < len(bodies) else 0)
 
-    def error(self, name: str, message: bytes) -> None:
-        """Queue the error called `name` about `message`; nothing when its version has no error numbers."""
+    def error(self, name: str, message: bytes, kind: str = "invalid") -> None:
+        """Queue the error `name` about `message`, a message of `kind`; nothing when its version has no error numbers."""
+        log.info("%s: sending %s error reply to %s message", self.name, name, kind, rl=_errors_limit)
         if 1 <= message[0] <= LAST_VERSION:
             self.send(encode_error(name, message[0], wire.xid_of(message), message))
 

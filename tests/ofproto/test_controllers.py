@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ofproto import connection as connection_module
-from ofproto import controllers
+from ofproto import peers
 from ofproto.controllers import Channel, ControllerConfig
 from tests.ofproto.channel_fakes import FakeBridge, FakePunt
 from tests.ofproto.channel_rig import ANY, Client, flow_mod, msg, stat
@@ -260,6 +260,35 @@ def test_packet_ins_for_a_peer_that_does_not_read_are_dropped(tmp_path, monkeypa
     live(tmp_path, monkeypatch, use)
 
 
+def test_closing_does_not_wait_for_a_barrier_that_never_comes(tmp_path, monkeypatch):
+    async def use(bridge, channel):
+        async def never():
+            await asyncio.get_running_loop().create_future()
+
+        bridge.barrier = never
+        client = await mgmt_client(channel, 4)
+        client.send(msg(4, 20))
+        await until(lambda: any(c.running for c in channel.connections))
+        await asyncio.sleep(0.02)
+        await asyncio.wait_for(channel.close(), 2)
+
+    live(tmp_path, monkeypatch, use)
+
+
+def test_tools_that_come_and_go_are_no_news_for_the_fail_mode(tmp_path, monkeypatch):  # CH.10
+    async def use(bridge, channel):
+        changes = []
+        channel.on_controllers_changed = lambda: changes.append(1)
+        for _ in range(3):
+            client = await mgmt_client(channel, 1)
+            await client.ask(msg(1, 2))
+            client.carrier.close()
+        await until(lambda: not channel.connections)
+        assert changes == [] and bridge.calls == []
+
+    live(tmp_path, monkeypatch, use)
+
+
 def test_a_second_channel_does_not_steal_the_management_socket(tmp_path, monkeypatch):
     async def use(bridge, channel):
         with pytest.raises(ConfigError, match="another process is listening"):
@@ -402,7 +431,7 @@ class FakeNet:
 
 def virtual(monkeypatch, use, **options):
     net = FakeNet()
-    monkeypatch.setattr(controllers.stream, "connect", net.connect)
+    monkeypatch.setattr(peers.stream, "connect", net.connect)
 
     async def main():
         bridge = FakeBridge(**options)
@@ -547,7 +576,7 @@ def test_service_controllers_do_not_count_for_fail_mode(monkeypatch):  # CH.10
 
 def test_a_caller_that_never_says_hello_is_dropped_after_half_a_minute(monkeypatch):
     async def use(bridge, channel, net, changes):
-        passive = controllers.Passive(channel, ControllerConfig("punix:/nowhere"))
+        passive = peers.Passive(channel, ControllerConfig("punix:/nowhere"))
         ours, theirs = stream.pair()
         task = asyncio.get_running_loop().create_task(passive._accepted(ours))
         await CLOCK.sleep(29)
