@@ -12,7 +12,8 @@ from ofproto.act_form cimport *
 from ofproto.codec cimport act_room
 from ofproto.of_error cimport (
     OFPBAC_BAD_LEN, OFPBAC_BAD_TYPE, OFPBAC_BAD_VENDOR, OFPBAC_BAD_VENDOR_TYPE, OFPBAC_TOO_MANY, OFPBAC_UNSUPPORTED_ORDER,
-    OFPBIC_BAD_EXPERIMENTER, OFPBIC_BAD_LEN, OFPBIC_DUP_INST, OFPBIC_UNKNOWN_INST, OFPBIC_UNSUP_INST, OFPBRC_BAD_LEN, OFPFMFC_TABLE_FULL,
+    OFPBIC_BAD_EXPERIMENTER, OFPBIC_BAD_LEN, OFPBIC_DUP_INST, OFPBIC_UNKNOWN_INST, OFPBRC_BAD_LEN, OFPFMFC_TABLE_FULL,
+    OFPMMFC_INVALID_METER,
 )
 from ofproto.ofact cimport *
 
@@ -155,7 +156,7 @@ cdef uint32_t instructions_decode(const uint8_t *p, uint32_t length, uint8_t ver
     memset(inst, 0, sizeof(inst))
     error = OFPBRC_BAD_LEN if length & 7 else find_instructions(p, length, inst)
     if not error and inst[I_METER] != NULL:
-        error = OFPBIC_UNSUP_INST
+        error = OFPMMFC_INVALID_METER                      # there are no meters, as in any switch without one of that number
     if not error and inst[I_APPLY] != NULL:
         error = decode_run(inst[I_APPLY] + 8, get16(inst[I_APPLY] + 2) - 8, version, out)
     if not error and inst[I_CLEAR] != NULL:

@@ -119,7 +119,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("mod_tp_dst", "SET_L4_DST", "mod_tp_dst:PORT", (_of10("set_tp_dst", 10), _of11("set_tp_dst", 10)),
            "set the TCP, UDP or SCTP destination port", "AC.13", True),
     Action("set_field", "SET_FIELD", "set_field:VALUE[/MASK]->FIELD or load:VALUE->FIELD[LOW..HIGH]",
-           (_of13("set_field", 25, 8, True), _nx("reg_load", 7, 24), _nx("reg_load2", 33, 24, True)),
+           (_of13("set_field", 25, 8, True), _nx("reg_load", 7, 24), _nx("reg_load2", 33, 16, True)),
            "set a field or some of its bits", "AC.09", True),
     Action("move", "MOVE", "move:SRC[LOW..HIGH]->DST[LOW..HIGH]", (_nx("reg_move", 6, 24, True),),
            "copy bits from a field to a field", "AC.10", True),

@@ -295,6 +295,8 @@ cdef uint32_t op_check(const FlowMod *fm) noexcept nogil:
         return 0
     if fm.table_id == TABLE_HIDDEN:
         return OFPBRC_EPERM
+    if fm.match.mask.pkt.dp_hash or fm.match.value.pkt.recirc_id:  # what only the switch itself can know beforehand
+        return OFPBRC_EPERM
     if fm.table_id == TABLE_ALL and fm.version != 1:
         return OFPFMFC_BAD_TABLE_ID
     return OFPBRC_BUFFER_UNKNOWN if fm.buffer_id != NO_BUFFER else 0
