@@ -185,7 +185,6 @@ REFUSED = """
     dp_hash=1,actions=1
     recirc_id=5,actions=1
     table=254,actions=1
-    table=254,actions=goto_table:255
     table=5,actions=goto_table:5
     table=5,actions=goto_table:3
     actions=group:1
@@ -198,7 +197,6 @@ REFUSED = """
     actions=move:tun_metadata0->tun_metadata1
     actions=move:NXM_NX_TUN_METADATA5[0..3]->NXM_NX_REG0[0..3]
     ct_state=+trk,ct_nw_src=1.2.3.4,ip,actions=1
-    ct_state=+trk+new,ct_nw_src=1.2.3.4,actions=1
     actions=output:65280
     actions=enqueue:CONTROLLER:1
     actions=set_field:1->ct_mark
