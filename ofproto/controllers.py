@@ -32,7 +32,7 @@ log = vlog.get("connmgr")
 class Channel:
     """All OpenFlow connections of one bridge.
 
-    `bridge`: what handlers work on; `codec`: the compiled codec, by default `ofproto.flow_mod`. `on_controllers_changed`
+    `bridge`: what handlers work on; `codec`: by default the compiled one, `ofproto.flow_mod`. `on_controllers_changed`
     is called after a controller that we call was connected or lost, and when `all_failed` changed; never for tools on
     the management socket.
     """

@@ -164,7 +164,7 @@ class Session:
             self.reply(request, kind, body, wire.MORE if i + 1 < len(bodies) else 0)
 
     def error(self, name: str, message: bytes, kind: str = "invalid") -> None:
-        """Queue the error `name` about `message`, a message of `kind`; nothing when its version has no error numbers."""
+        """Queue the error `name` about `message` of that kind; nothing when its version has no error numbers."""
         log.info("%s: sending %s error reply to %s message", self.name, name, kind, rl=_errors_limit)
         if 1 <= message[0] <= LAST_VERSION:
             self.send(encode_error(name, message[0], wire.xid_of(message), message))

@@ -18,7 +18,7 @@ FlowTables = pytest.importorskip("ofproto.flow_table").FlowTables
 SwitchHandle = pytest.importorskip("ofproto.switch").SwitchHandle
 needs_tools = pytest.mark.skipif(not shutil.which("ovs-ofctl"), reason="openvswitch-switch is not installed")
 
-# Flow as written, and as ovs-ofctl 3.1 prints it from a real ovs-vswitchd in OpenFlow 1.0 and 1.3 (less what varies).
+# A flow as written, and as ovs-ofctl 3.1 prints it from a real ovs-vswitchd in OpenFlow 1.0 and 1.3.
 FLOWS = [
     (
         "priority=100,ip,in_port=1,nw_src=10.0.0.0/8,actions=output:2",
@@ -28,7 +28,8 @@ FLOWS = [
     (
         "idle_timeout=60,priority=90,tcp,tp_dst=80,actions=mod_nw_dst:10.1.1.1,mod_tp_dst:8080,output:2",
         "idle_timeout=60, priority=90,tcp,tp_dst=80 actions=mod_nw_dst:10.1.1.1,mod_tp_dst:8080,output:2",
-        "idle_timeout=60, priority=90,tcp,tp_dst=80 actions=set_field:10.1.1.1->ip_dst,set_field:8080->tcp_dst,output:2",
+        "idle_timeout=60, priority=90,tcp,tp_dst=80 "
+        "actions=set_field:10.1.1.1->ip_dst,set_field:8080->tcp_dst,output:2",
     ),
     ("priority=80,arp,actions=NORMAL", "priority=80,arp actions=NORMAL", None),
     (
