@@ -19,6 +19,7 @@ from ofproto.session import Event, FlowMods, Lost, Negotiated, Request, Session
 from ofproto.wire import OFP10, OFP13, build
 from vslib import coverage, vlog
 from vslib.clock import CLOCK, Handle
+from vslib.errors import ConfigError
 from vslib.stream import Stream
 
 if TYPE_CHECKING:
@@ -184,6 +185,11 @@ class Connection:
                 await waiting
         except OpenFlowError as error:
             self.session.error(error.name, request.data, request.kind.name)
+        except (
+            ConfigError
+        ) as error:  # the bridge cannot do it: a frame too long for a buffer, a device that will not go down
+            log.warn("%s: %s: %s", self.name, request.kind.name, error, rl=_errors_limit)
+            self.session.error("OFPBRC_EPERM", request.data, request.kind.name)
         except ConnectionError:
             raise
         except Exception:  # our bug: the peer is told that it will get nothing, and everything else goes on

@@ -10,6 +10,7 @@ from ofproto.errors import OpenFlowError
 from ofproto.ports import PortDesc, PortStatsRow
 from tests.ofproto.channel_fakes import FakePunt, FakeRemoved
 from tests.ofproto.channel_rig import ANY, error_of, flow_mod, msg, nx, nxst, run, stat
+from vslib.errors import ConfigError
 
 P1 = bytes.fromhex("aa55aa55000f")
 
@@ -147,6 +148,15 @@ async def test_a_bug_in_a_handler_costs_one_answer_not_the_connection(rig, c):
     rig.bridge.port_stats = None
     assert error_of(await c.ask(stat(4, 4, struct.pack("!I4x", ANY))))[:2] == (1, 5)
     assert await c.ask(msg(4, 2)) == msg(4, 3)
+
+
+@talk(4)
+async def test_what_the_bridge_cannot_do_is_refused(rig, c):
+    def refuse(*args):
+        raise ConfigError("no buffer holds 70000 bytes")
+
+    rig.bridge.packet_out = refuse
+    assert error_of(await c.ask(packet_out(4, ANY, 1)))[:2] == (1, 5)
 
 
 # -- roles and asynchronous messages
