@@ -185,9 +185,7 @@ class Connection:
                 await waiting
         except OpenFlowError as error:
             self.session.error(error.name, request.data, request.kind.name)
-        except (
-            ConfigError
-        ) as error:  # the bridge cannot do it: a frame too long for a buffer, a device that will not go down
+        except ConfigError as error:  # a frame too long for any buffer, a device that will not go down
             log.warn("%s: %s: %s", self.name, request.kind.name, error, rl=_errors_limit)
             self.session.error("OFPBRC_EPERM", request.data, request.kind.name)
         except ConnectionError:
