@@ -6,18 +6,13 @@ linux/ethtool.h.
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import socket
-import struct
 from typing import NamedTuple
+
+from datapath.ports import kernel
 
 SIOCETHTOOL = 0x8946
 ETHTOOL_GDRVINFO, ETHTOOL_GLINKSETTINGS = 0x03, 0x4C
-DRVINFO = struct.Struct("I32s32s32s32s32s12sIIIII")
-# struct ethtool_link_settings up to its masks: command, speed (Mbit/s), duplex, port, ..., 32-bit words of a mask.
-LINK_SETTINGS = struct.Struct("IIBBBBBBBbB3x")
-LINK_SETTINGS_BYTES = 48
 MASK_WORDS_MAX = 127
 SPEED_UNKNOWN = 0xFFFFFFFF
 PORT_TP, PORT_FIBRE = 0, 3
@@ -50,43 +45,38 @@ class Driver(NamedTuple):
 
 def driver(name: str) -> Driver:
     """Return driver name, version and firmware version of a device."""
-    answer = _ask(name, struct.pack("I", ETHTOOL_GDRVINFO).ljust(DRVINFO.size, b"\0"))
-    if answer is None:
+    info = kernel.new("struct ethtool_drvinfo *", {"cmd": ETHTOOL_GDRVINFO})
+    if not _ask(name, info):
         return Driver()
-    texts = [part.split(b"\0", 1)[0].decode(errors="replace") for part in DRVINFO.unpack(answer)[1:4]]
-    return Driver(*texts)
+    return Driver(*(kernel.text(part) for part in (info.driver, info.version, info.fw_version)))
 
 
 def settings(name: str) -> Settings:
     """Return speed, duplex and features of a device's link."""
-    # The kernel answers a wrong number of mask words with the right one, negated; only then the settings come.
-    room = LINK_SETTINGS_BYTES + 3 * 4 * MASK_WORDS_MAX
-    first = _ask(name, struct.pack("I", ETHTOOL_GLINKSETTINGS).ljust(room, b"\0"))
-    if first is None:
+    found = kernel.new("struct ethtool_link_settings *", {"cmd": ETHTOOL_GLINKSETTINGS})
+    if not _ask(name, found):
         return Settings()
-    words = -LINK_SETTINGS.unpack_from(first)[9]
+    # The kernel answers a wrong number of mask words with the right one, negated; only then the settings come.
+    words = -found.link_mode_masks_nwords
     if not 0 < words <= MASK_WORDS_MAX:
         return Settings()
-    query = struct.pack("I11xb", ETHTOOL_GLINKSETTINGS, words)
-    answer = _ask(name, query.ljust(room, b"\0"))
-    if answer is None:
+    found = kernel.new(
+        "struct ethtool_link_settings *", {"cmd": ETHTOOL_GLINKSETTINGS, "link_mode_masks_nwords": words}
+    )
+    if not _ask(name, found) or found.speed in (0, SPEED_UNKNOWN):
         return Settings()
-    _, speed, duplex, port, _, autoneg, *_ = LINK_SETTINGS.unpack_from(answer)
-    if speed in (0, SPEED_UNKNOWN):
-        return Settings()
-    full = duplex == DUPLEX_FULL
-    features = FEATURES.get((speed, full), FEATURE_OTHER)
-    features |= {PORT_TP: FEATURE_COPPER, PORT_FIBRE: FEATURE_FIBER}.get(port, 0)
-    return Settings(speed * 1000, full, features | (FEATURE_AUTONEG if autoneg else 0))
+    full = found.duplex == DUPLEX_FULL
+    features = FEATURES.get((found.speed, full), FEATURE_OTHER)
+    features |= {PORT_TP: FEATURE_COPPER, PORT_FIBRE: FEATURE_FIBER}.get(found.port, 0)
+    return Settings(found.speed * 1000, full, features | (FEATURE_AUTONEG if found.autoneg else 0))
 
 
-def _ask(name: str, query: bytes) -> bytes | None:
-    """Return the answer to an ethtool query, None if the device or the query is unknown."""
-    buffer = ctypes.create_string_buffer(query, len(query))
-    ifreq = struct.pack("16sP16x", name.encode()[:15], ctypes.addressof(buffer))
+def _ask(name: str, query: kernel.CData) -> bool:
+    """Have an ethtool query answered in its place; return False if the device or the query is unknown."""
+    request = kernel.new("struct ifreq *", {"ifr_name": name.encode()[:15], "ifr_data": query})
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         try:
-            fcntl.ioctl(sock.fileno(), SIOCETHTOOL, ifreq)
+            kernel.ioctl(sock.fileno(), SIOCETHTOOL, request)
         except OSError:
-            return None
-    return buffer.raw
+            return False
+    return True

@@ -5,26 +5,26 @@ setns(2) moves one thread only; a socket or TUN descriptor keeps the namespace i
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from datapath.ports import kernel
+
 T = TypeVar("T")
-CLONE_NEWNET = 0x40000000
 HERE = "/proc/thread-self/ns/net"  # the namespace of the thread that opens it
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter(path: str) -> None:
     """Move the calling thread into the network namespace of the file `path`; raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if _libc.setns(fd, CLONE_NEWNET):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
+        kernel.enter_network(fd)
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         os.close(fd)
 

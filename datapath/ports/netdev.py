@@ -15,16 +15,13 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from datapath.ports import ethtool, rtnl, tun
+from datapath.ports import ethtool, netlink, tun
 from vslib.errors import ConfigError
 from vslib.vlog import Module
 
 log = Module("netdev")
 
 IFF_UP, IFF_RUNNING = 0x1, 0x40
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 5, 18, 20
-IFLA_NEW_NETNSID = 45
-IFLA_INFO_KIND = 1
 NO_MAC = bytes(6)
 
 
@@ -60,9 +57,12 @@ class Link:
 
 def link(name: str) -> Link:
     """Return the state of a device; raises ConfigError if there is none."""
-    body = rtnl.IFINFO.pack(0, 0, 0, 0, 0) + rtnl.attr_text(IFLA_IFNAME, tun.check_name(name))
-    [(_, answer), *_] = _call(name, rtnl.RTM_GETLINK, body)
-    return _with_settings(_decode(answer))
+    tun.check_name(name)
+    try:
+        [found, *_] = netlink.links([("IFLA_IFNAME", name)])
+    except OSError as error:
+        raise ConfigError(f"could not open network device {name} ({error.strerror})") from error
+    return _with_settings(_decode(found))
 
 
 def exists(name: str) -> bool:
@@ -80,9 +80,7 @@ def ifindex(name: str) -> int:
 
 def links() -> list[Link]:
     """Return all devices of the namespace, without their link settings."""
-    body = rtnl.IFINFO.pack(0, 0, 0, 0, 0)
-    answers = rtnl.request(rtnl.RTM_GETLINK, body, rtnl.NLM_F_DUMP)
-    return [_decode(answer) for kind, answer in answers if kind == rtnl.RTM_NEWLINK]
+    return [_decode(found) for found in netlink.links(dump=True)]
 
 
 def virtual_link(name: str) -> Link:
@@ -104,7 +102,7 @@ def classify(name: str) -> str:
 
 def set_mac(name: str, mac: bytes) -> None:
     """Set the MAC address (6 bytes), if need be by taking the device down for a moment. Raises ConfigError."""
-    change = rtnl.attr(IFLA_ADDRESS, mac)
+    change = ("IFLA_ADDRESS", mac.hex(":"))
     try:
         _change(name, change)
     except OSError as error:
@@ -119,30 +117,30 @@ def set_mac(name: str, mac: bytes) -> None:
 
 def set_mtu(name: str, mtu: int) -> None:
     """Set the MTU in bytes. Raises ConfigError, also if the device cannot have it."""
-    _checked(name, f"set MTU to {mtu}", rtnl.attr_u32(IFLA_MTU, mtu))
+    _checked(name, f"set MTU to {mtu}", ("IFLA_MTU", mtu))
 
 
 def set_up(name: str, up: bool) -> None:
     """Bring a device up or down. Raises ConfigError."""
-    _checked(name, "bring up" if up else "bring down", b"", IFF_UP if up else 0, IFF_UP)
+    _checked(name, "bring up" if up else "bring down", None, IFF_UP if up else 0, IFF_UP)
 
 
 def set_alias(name: str, alias: str) -> None:
     """Set the alias, the free text that ``ip link`` shows. Raises ConfigError."""
-    _checked(name, "set alias", rtnl.attr(IFLA_IFALIAS, alias.encode()))
+    _checked(name, "set alias", ("IFLA_IFALIAS", alias))
 
 
 def rename(name: str, new_name: str) -> None:
     """Give a device another name. Raises ConfigError."""
     tun.check_name(new_name)
-    _checked(name, f"rename to {new_name}", rtnl.attr_text(IFLA_IFNAME, new_name))
+    _checked(name, f"rename to {new_name}", ("IFLA_IFNAME", new_name))
 
 
 def delete(name: str) -> None:
     """Remove a device. Raises ConfigError if there is none or it cannot be removed."""
-    body = rtnl.IFINFO.pack(0, 0, _index(name), 0, 0)
+    index = _index(name)
     try:
-        rtnl.request(rtnl.RTM_DELLINK, body)
+        netlink.change_link("RTM_DELLINK", index)
     except OSError as error:
         raise _could_not(name, "delete", error) from error
 
@@ -182,7 +180,7 @@ class Watch:
         self._sock = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
-        self._sock.bind((0, rtnl.RTMGRP_LINK))
+        self._sock.bind((0, netlink.RTMGRP_LINK))
         self._known = {found.ifindex: found for found in links()}
         loop.add_reader(self._sock.fileno(), self._read)
 
@@ -195,7 +193,7 @@ class Watch:
     def _read(self) -> None:
         while self._sock.fileno() >= 0:
             try:
-                data = self._sock.recv(rtnl.RECEIVE_BYTES)
+                data = self._sock.recv(netlink.RECEIVE_BYTES)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -205,20 +203,19 @@ class Watch:
                     return
                 self._read_all()
                 continue
-            for kind, body in rtnl.messages(data):
-                self._message(kind, body)
+            for message in netlink.decode(data):
+                self._message(message)
 
-    def _message(self, kind: int, body: bytes) -> None:
-        if kind not in (rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK) or len(body) < rtnl.IFINFO.size:
+    def _message(self, message: netlink.Message) -> None:
+        if message["event"] not in ("RTM_NEWLINK", "RTM_DELLINK"):
             return
-        if body[0] != socket.AF_UNSPEC:  # a bridge's view of its ports comes to the same group
+        if message["family"] != socket.AF_UNSPEC:  # a bridge's view of its ports comes to the same group
             return
-        found = _decode(body)
-        if kind == rtnl.RTM_NEWLINK:
+        found = _decode(message)
+        if message["event"] == "RTM_NEWLINK":
             self._present(found)
         else:
-            moved = IFLA_NEW_NETNSID in rtnl.attrs(body[rtnl.IFINFO.size :])
-            self._absent(found, moved)
+            self._absent(found, moved=message.get_attr("IFLA_NEW_NETNSID") is not None)
 
     def _present(self, found: Link) -> None:
         before = self._known.get(found.ifindex)
@@ -255,21 +252,19 @@ def watch(loop: asyncio.AbstractEventLoop, callback: Callable[[str, Link | None]
 # -- netlink
 
 
-def _decode(body: bytes) -> Link:
-    """Return the Link of one RTM_NEWLINK or RTM_DELLINK body, without what ethtool knows."""
-    _, _, index, flags, _ = rtnl.IFINFO.unpack_from(body)
-    found = rtnl.attrs(body[rtnl.IFINFO.size :])
-    info = rtnl.attrs(found.get(IFLA_LINKINFO, b""))
+def _decode(message: netlink.Message) -> Link:
+    """Return the Link of an RTM_NEWLINK or RTM_DELLINK, without what ethtool knows."""
+    info = message.get_attr("IFLA_LINKINFO")
     return Link(
-        name=rtnl.text(found.get(IFLA_IFNAME, b"")),
-        ifindex=index,
-        mac=found.get(IFLA_ADDRESS, b"")[:6].ljust(6, b"\0"),
-        mtu=rtnl.u32(found.get(IFLA_MTU)),
-        up=bool(flags & IFF_UP),
-        running=bool(flags & IFF_RUNNING),
-        kind=rtnl.text(info.get(IFLA_INFO_KIND, b"")),
-        alias=rtnl.text(found.get(IFLA_IFALIAS, b"")),
-        peer_ifindex=rtnl.u32(found.get(IFLA_LINK)),
+        name=netlink.text(message, "IFLA_IFNAME"),
+        ifindex=message["index"],
+        mac=netlink.octets(message, "IFLA_ADDRESS")[:6].ljust(6, b"\0"),
+        mtu=message.get_attr("IFLA_MTU") or 0,
+        up=bool(message["flags"] & IFF_UP),
+        running=bool(message["flags"] & IFF_RUNNING),
+        kind=netlink.text(info, "IFLA_INFO_KIND") if info else "",
+        alias=netlink.text(message, "IFLA_IFALIAS"),
+        peer_ifindex=message.get_attr("IFLA_LINK") or 0,
     )
 
 
@@ -297,18 +292,11 @@ def _could_not(name: str, what: str, error: OSError) -> ConfigError:
     return ConfigError(f"could not {what} of network device {name} ({error.strerror})")
 
 
-def _call(name: str, kind: int, body: bytes) -> list[tuple[int, bytes]]:
-    try:
-        return rtnl.request(kind, body)
-    except OSError as error:
-        raise ConfigError(f"could not open network device {name} ({error.strerror})") from error
+def _change(name: str, change: netlink.Attribute | None, flags: int = 0, mask: int = 0) -> None:
+    netlink.change_link("RTM_SETLINK", _index(name), [change] if change else [], flags=flags, mask=mask)
 
 
-def _change(name: str, change: bytes, flags: int = 0, mask: int = 0) -> None:
-    rtnl.request(rtnl.RTM_SETLINK, rtnl.IFINFO.pack(0, 0, _index(name), flags, mask) + change)
-
-
-def _checked(name: str, what: str, change: bytes, flags: int = 0, mask: int = 0) -> None:
+def _checked(name: str, what: str, change: netlink.Attribute | None, flags: int = 0, mask: int = 0) -> None:
     try:
         _change(name, change, flags, mask)
     except OSError as error:

@@ -11,9 +11,9 @@ import contextlib
 import errno
 import os
 import socket
-import struct
 from typing import NamedTuple
 
+from datapath.ports import kernel
 from datapath.ports.tun import check_name
 from vslib.errors import ConfigError
 from vslib.vlog import Module
@@ -64,8 +64,8 @@ def open_sockets(name: str, slots: int) -> Sockets:
 def lost(fd: int) -> int:
     """Return how many frames the kernel dropped since the last call because the ring or queue was full."""
     with socket.socket(fileno=os.dup(fd)) as sock:
-        _, drops = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
-    return int(drops)
+        answer = sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
+    return int(kernel.read("struct tpacket_stats *", answer).tp_drops)
 
 
 def _socket() -> socket.socket:
@@ -81,7 +81,8 @@ def _set_up_rx(sock: socket.socket, name: str, slots: int) -> int:
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     _set_buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF)
     slots = _ring(sock, name, slots) if slots else 0
-    sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, struct.pack("iHH8x", index, PACKET_MR_PROMISC, 0))
+    membership = kernel.new("struct packet_mreq *", {"mr_ifindex": index, "mr_type": PACKET_MR_PROMISC})
+    sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, kernel.octets(membership))
     sock.bind((name, ETH_P_ALL))
     if sock.getsockname()[3] != ARPHRD_ETHER:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -98,11 +99,11 @@ def _ring(sock: socket.socket, name: str, slots: int) -> int:
     """Ask for the ring; return its slots, 0 if it cannot be had (logged)."""
     per_block = BLOCK_BYTES // SLOT_BYTES
     blocks = max(1, (slots + per_block - 1) // per_block)
+    request = kernel.new("struct tpacket_req *", (BLOCK_BYTES, blocks, SLOT_BYTES, blocks * per_block))
     try:
         sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
         sock.setsockopt(SOL_PACKET, PACKET_COPY_THRESH, SLOT_BYTES)
-        request = struct.pack("IIII", BLOCK_BYTES, blocks, SLOT_BYTES, blocks * per_block)
-        sock.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
+        sock.setsockopt(SOL_PACKET, PACKET_RX_RING, kernel.octets(request))
     except OSError as error:
         log.warn("%s: no receive ring, frames are received one system call for many: %s", name, error.strerror)
         return 0

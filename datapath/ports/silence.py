@@ -17,39 +17,32 @@ filters see every frame (and may still let one pass to the stack).
 from __future__ import annotations
 
 import atexit
-import ctypes
 import errno
 import os
-import platform
-import struct
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from datapath.ports import rtnl
+from datapath.ports import kernel, netlink
 from vslib.vlog import Module
 
 log = Module("silence")
 
-# linux/bpf.h and the system call's number by machine.
-BPF_CALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
+# linux/bpf.h
 BPF_PROG_LOAD, BPF_LINK_CREATE = 5, 28
 BPF_PROG_TYPE_SCHED_CLS = 3
 BPF_TCX_INGRESS = 46
-BPF_ATTR_BYTES = 128
 TC_ACT_SHOT = 2
-# mov r0, TC_ACT_SHOT; exit
-DROP_EBPF = struct.pack("BBhiBBhi", 0xB7, 0, 0, TC_ACT_SHOT, 0x95, 0, 0, 0)
+# mov r0, TC_ACT_SHOT; exit, as struct bpf_insn
+DROP_EBPF = ((0xB7, 0, 0, TC_ACT_SHOT), (0x95, 0, 0, 0))
 # ret TC_ACT_SHOT, as struct sock_filter
-DROP_CBPF = struct.pack("HBBI", 0x06, 0, 0, TC_ACT_SHOT)
+DROP_CBPF = ((0x06, 0, 0, TC_ACT_SHOT),)
 
 # linux/pkt_sched.h, linux/pkt_cls.h, linux/rtnetlink.h
-TCMSG = struct.Struct("BxxxiIII")  # struct tcmsg: family, index, handle, parent, info
 TC_H_CLSACT, TC_H_INGRESS_PARENT = 0xFFFFFFF1, 0xFFFFFFF2
 TC_H_EGRESS_PARENT = 0xFFFFFFF3
 CLSACT_HANDLE = 0xFFFF0000
-TCA_KIND, TCA_OPTIONS = 1, 2
-TCA_BPF_OPS_LEN, TCA_BPF_OPS, TCA_BPF_FLAGS = 4, 5, 8
 TCA_BPF_FLAG_ACT_DIRECT = 1
 ETH_P_ALL = 0x0003
 PRIORITY = 0xFFFF  # the last: after every filter of the user's
@@ -99,7 +92,8 @@ class _Tcx:
     def __init__(self, ifindex: int) -> None:
         program = _load(DROP_EBPF)
         try:
-            self._fd = _bpf(BPF_LINK_CREATE, struct.pack("IIII", program, ifindex, BPF_TCX_INGRESS, 0))
+            link = {"prog_fd": program, "target_fd": ifindex, "attach_type": BPF_TCX_INGRESS}
+            self._fd = kernel.bpf(BPF_LINK_CREATE, "link", link)
         finally:
             os.close(program)
 
@@ -123,12 +117,12 @@ class _Clsact:
     def __post_init__(self) -> None:
         self._own_qdisc = not _ingress_qdisc(self.ifindex)
         if self._own_qdisc:
-            rtnl.request(rtnl.RTM_NEWQDISC, _qdisc(self.ifindex), rtnl.NLM_F_CREATE | rtnl.NLM_F_EXCL)
+            _change_qdisc("RTM_NEWQDISC", self.ifindex)
         try:
             _add_filter(self.ifindex, HANDLES[self._own_qdisc])
         except OSError:
             if self._own_qdisc:
-                rtnl.request(rtnl.RTM_DELQDISC, _qdisc(self.ifindex))
+                _change_qdisc("RTM_DELQDISC", self.ifindex)
             raise
         self._active = True
         atexit.register(self.undo)  # a daemon that ends without closing its ports leaves nothing behind either
@@ -143,55 +137,46 @@ class _Clsact:
 # -- BPF
 
 
-def _load(program: bytes) -> int:
+def _load(program: tuple[tuple[int, ...], ...]) -> int:
     """Load a classifier; return its descriptor. Raises OSError."""
-    code = ctypes.create_string_buffer(program, len(program))
-    licence = ctypes.create_string_buffer(b"Apache-2.0")
-    places = (ctypes.addressof(code), ctypes.addressof(licence))
-    return _bpf(BPF_PROG_LOAD, struct.pack("IIQQ", BPF_PROG_TYPE_SCHED_CLS, len(program) // 8, *places))
-
-
-def _bpf(command: int, attributes: bytes) -> int:
-    number = BPF_CALL.get(platform.machine())
-    if number is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    libc = ctypes.CDLL(None, use_errno=True)
-    buffer = ctypes.create_string_buffer(attributes, BPF_ATTR_BYTES)
-    fd = libc.syscall(ctypes.c_long(number), ctypes.c_int(command), ctypes.byref(buffer), ctypes.c_uint(BPF_ATTR_BYTES))
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return int(fd)
+    code = kernel.new("struct bpf_insn[]", program)
+    licence = kernel.new("char[]", b"Apache-2.0")
+    load = {
+        "prog_type": BPF_PROG_TYPE_SCHED_CLS,
+        "insn_cnt": len(program),
+        "insns": kernel.address(code),
+        "license": kernel.address(licence),
+    }
+    return kernel.bpf(BPF_PROG_LOAD, "load", load)
 
 
 # -- traffic control
 
 
-def _qdisc(ifindex: int) -> bytes:
-    return TCMSG.pack(0, ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0) + rtnl.attr_text(TCA_KIND, "clsact")
+def _change_qdisc(command: str, ifindex: int) -> None:
+    fields = {"index": ifindex, "handle": CLSACT_HANDLE, "parent": TC_H_CLSACT}
+    netlink.change_tc(command, fields, [("TCA_KIND", "clsact")])
 
 
-def _filter(ifindex: int, handle: int) -> bytes:
-    protocol = struct.unpack("=H", struct.pack("!H", ETH_P_ALL))[0]
-    message = TCMSG.pack(0, ifindex, handle, TC_H_INGRESS_PARENT, PRIORITY << 16 | protocol)
-    return message + rtnl.attr_text(TCA_KIND, "bpf")
+def _change_filter(command: str, ifindex: int, handle: int, *options: netlink.Attribute) -> None:
+    info = PRIORITY << 16 | socket.htons(ETH_P_ALL)
+    fields = {"index": ifindex, "handle": handle, "parent": TC_H_INGRESS_PARENT, "info": info}
+    netlink.change_tc(command, fields, [("TCA_KIND", "bpf"), *options])
 
 
 def _ingress_qdisc(ifindex: int) -> bool:
     """Return whether the device has an ingress or clsact qdisc."""
-    return any(
-        rtnl.text(rtnl.attrs(body[TCMSG.size :]).get(TCA_KIND, b"")) in ("clsact", "ingress")
-        for body in _dump(rtnl.RTM_GETQDISC, TCMSG.pack(0, ifindex, 0, 0, 0), ifindex)
-    )
+    return any(netlink.text(row, "TCA_KIND") in ("clsact", "ingress") for row in _dump("RTM_GETQDISC", ifindex))
 
 
 def _add_filter(ifindex: int, handle: int) -> None:
-    options = (
-        rtnl.attr(TCA_BPF_OPS_LEN, struct.pack("H", len(DROP_CBPF) // 8))
-        + rtnl.attr(TCA_BPF_OPS, DROP_CBPF)
-        + rtnl.attr_u32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT)
-    )
-    body = _filter(ifindex, handle) + rtnl.attr(TCA_OPTIONS | rtnl.NLA_F_NESTED, options)
-    rtnl.request(rtnl.RTM_NEWTFILTER, body, rtnl.NLM_F_CREATE | rtnl.NLM_F_EXCL)
+    program = kernel.octets(kernel.new("struct sock_filter[]", DROP_CBPF))
+    options = [
+        ("TCA_BPF_OPS_LEN", len(DROP_CBPF)),
+        ("TCA_BPF_OPS", program),
+        ("TCA_BPF_FLAGS", TCA_BPF_FLAG_ACT_DIRECT),
+    ]
+    _change_filter("RTM_NEWTFILTER", ifindex, handle, ("TCA_OPTIONS", {"attrs": options}))
 
 
 def _our_filters(ifindex: int) -> list[bool]:
@@ -204,29 +189,25 @@ def _our_filters(ifindex: int) -> list[bool]:
 
 def _filters(ifindex: int, parent: int) -> list[tuple[int, int, str]]:
     """Return (handle, priority, kind) of the filters of one direction."""
-    found = []
-    for body in _dump(rtnl.RTM_GETTFILTER, TCMSG.pack(0, ifindex, 0, parent, 0), ifindex):
-        _, _, handle, _, info = TCMSG.unpack_from(body)
-        found.append((handle, info >> 16, rtnl.text(rtnl.attrs(body[TCMSG.size :]).get(TCA_KIND, b""))))
-    return found
+    rows = _dump("RTM_GETTFILTER", ifindex, parent)
+    return [(row["handle"], row["info"] >> 16, netlink.text(row, "TCA_KIND")) for row in rows]
 
 
-def _dump(kind: int, body: bytes, ifindex: int) -> list[bytes]:
+def _dump(command: str, ifindex: int, parent: int = 0) -> list[netlink.Message]:
     """Return the rows of a dump that belong to the device; a device that is gone has none."""
     try:
-        answers = rtnl.request(kind, body, rtnl.NLM_F_DUMP)
+        return netlink.dump_tc(command, ifindex, parent)
     except OSError:
         return []
-    return [row for _, row in answers if len(row) >= TCMSG.size and TCMSG.unpack_from(row)[1] == ifindex]
 
 
 def _remove(ifindex: int, own_qdisc: bool) -> None:
     """Remove our filter, and the qdisc if it is ours and nobody else put a filter there meanwhile."""
     try:
-        rtnl.request(rtnl.RTM_DELTFILTER, _filter(ifindex, HANDLES[own_qdisc]))
+        _change_filter("RTM_DELTFILTER", ifindex, HANDLES[own_qdisc])
         used = _filters(ifindex, TC_H_INGRESS_PARENT) + _filters(ifindex, TC_H_EGRESS_PARENT)
         if own_qdisc and not used:
-            rtnl.request(rtnl.RTM_DELQDISC, _qdisc(ifindex))
+            _change_qdisc("RTM_DELQDISC", ifindex)
     except OSError as error:
         # The device is gone, and the filter with it, or somebody else removed it.
         if error.errno not in (errno.ENODEV, errno.ENOENT, errno.EINVAL):

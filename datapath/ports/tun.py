@@ -11,23 +11,20 @@ import errno
 import fcntl
 import os
 import socket
-import struct
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from datapath.ports import kernel, netlink
 from datapath.ports import namespace as netns
-from datapath.ports import rtnl
 from vslib.errors import ConfigError
 
 T = TypeVar("T")
 DEVICE = "/dev/net/tun"
-# linux/if_tun.h; struct ifreq is 40 bytes: a name of 16 and, here, 16 bits of flags.
+# linux/if_tun.h, linux/sockios.h
 TUNSETIFF, TUNSETPERSIST, TUNSETOFFLOAD, TUNGETIFF = 0x400454CA, 0x400454CB, 0x400454D0, 0x800454D2
 TUNSETVNETHDRSZ, TUNGETDEVNETNS = 0x400454D8, 0x54E3
 SIOCGIFMTU = 0x8921
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE, IFF_PERSIST = 0x0002, 0x1000, 0x4000, 0x0100, 0x0800
-IFREQ = struct.Struct("16sH22x")
-IFLA_IFNAME, IFLA_IFALIAS = 3, 20
 MARK = "cyvswitch"
 NAME_BYTES_MAX = 15  # IFNAMSIZ without the zero at the end
 VNET_HDR_BYTES = 10
@@ -89,10 +86,11 @@ def find_moved(name: str) -> str | None:
 def alias(name: str) -> str:
     """Return the alias of a device, empty if it has none or does not exist."""
     try:
-        answers = rtnl.request(rtnl.RTM_GETLINK, rtnl.IFINFO.pack(0, 0, 0, 0, 0) + rtnl.attr_text(IFLA_IFNAME, name))
+        socket.if_nametoindex(name)  # the cheap question first: find_moved() asks in every namespace there is
+        [found, *_] = netlink.links([("IFLA_IFNAME", name)])
     except OSError:
         return ""
-    return rtnl.text(rtnl.attrs(answers[0][1][rtnl.IFINFO.size :]).get(IFLA_IFALIAS, b""))
+    return netlink.text(found, "IFLA_IFALIAS")
 
 
 def adopt_fd(fd: int) -> Tap:
@@ -113,8 +111,9 @@ def adopt_fd(fd: int) -> Tap:
 
 def identify(fd: int) -> tuple[str, int]:
     """Return the name that the device of a TUN descriptor has now, and its IFF_* flags; raises OSError."""
-    name, flags = IFREQ.unpack(fcntl.ioctl(fd, TUNGETIFF, bytes(IFREQ.size)))
-    return name.rstrip(b"\0").decode(), flags
+    answer = kernel.new("struct ifreq *")
+    kernel.ioctl(fd, TUNGETIFF, answer)
+    return kernel.text(answer.ifr_name), answer.ifr_flags & 0xFFFF
 
 
 def in_its_namespace(fd: int, fn: Callable[[], T]) -> T:
@@ -145,8 +144,7 @@ def _attach(name: str) -> Tap:
         caps = _configure(fd)
         fcntl.ioctl(fd, TUNSETPERSIST, 1)
         if created:
-            change = rtnl.IFINFO.pack(0, 0, socket.if_nametoindex(name), 0, 0)
-            rtnl.request(rtnl.RTM_SETLINK, change + rtnl.attr(IFLA_IFALIAS, mark().encode()))
+            netlink.change_link("RTM_SETLINK", socket.if_nametoindex(name), [("IFLA_IFALIAS", mark())])
         mtu = _mtu(name)
     except BaseException:
         os.close(fd)
@@ -162,18 +160,22 @@ def _set_iff(fd: int, name: str) -> int:
     """Attach the descriptor; return the flags that the device has then."""
     wanted = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
     try:
-        fcntl.ioctl(fd, TUNSETIFF, IFREQ.pack(name.encode(), wanted))
+        kernel.ioctl(fd, TUNSETIFF, _ifreq(name, wanted))
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
         # A device that somebody made with several queues can only be opened as such; one queue is enough here.
-        fcntl.ioctl(fd, TUNSETIFF, IFREQ.pack(name.encode(), wanted | IFF_MULTI_QUEUE))
+        kernel.ioctl(fd, TUNSETIFF, _ifreq(name, wanted | IFF_MULTI_QUEUE))
     return identify(fd)[1]
+
+
+def _ifreq(name: str, flags: int = 0) -> kernel.CData:
+    return kernel.new("struct ifreq *", {"ifr_name": name.encode(), "ifr_flags": flags})
 
 
 def _configure(fd: int) -> tuple[str, ...]:
     """Set header size and offloads; return the capabilities that the kernel granted."""
-    fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_HDR_BYTES))
+    kernel.ioctl(fd, TUNSETVNETHDRSZ, kernel.new("int *", VNET_HDR_BYTES))
     for bits, caps in OFFLOADS:
         try:
             fcntl.ioctl(fd, TUNSETOFFLOAD, bits)
@@ -188,8 +190,9 @@ def _configure(fd: int) -> tuple[str, ...]:
 def _mtu(name: str) -> int:
     """Return the MTU of a device in the namespace of the calling thread, in bytes; raises OSError if there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        answer = fcntl.ioctl(sock.fileno(), SIOCGIFMTU, struct.pack("16sI20x", name.encode(), 0))
-    return int(struct.unpack("16sI20x", answer)[1])
+        answer = _ifreq(name)
+        kernel.ioctl(sock.fileno(), SIOCGIFMTU, answer)
+    return int(answer.ifr_mtu)
 
 
 def _reason(error: OSError) -> str:
