@@ -14,6 +14,7 @@ from ofproto.oxm cimport oxm_match_encode
 
 cdef enum:
     V10 = 1
+    V13 = 4
     V14 = 5
     OFPT_VENDOR = 4
     OFPT_FLOW_REMOVED = 11
@@ -22,6 +23,7 @@ cdef enum:
     OFPMT_OXM = 1
     ENTRY_MAX = 0xffff
     NS = 1000000000
+    NS_PER_MS = 1000000
 
 
 # -- matches ---------------------------------------------------------------------------------------------------------

@@ -45,7 +45,6 @@ cdef enum:
     OFPMT_OXM = 1
     EMERGENCY = 4                  # OFPFF_EMERG of OpenFlow 1.0
     PRIORITY_EXACT = 0xffff        # of a flow without wildcards in OpenFlow 1.0
-    NS_PER_MS = 1000000
 
 cdef enum:
     COOKIE_NONE = 0xffffffffffffffffULL
