@@ -42,6 +42,7 @@ cdef list unbound_forms()
 cdef uint32_t range_error(uint16_t field, uint32_t low, uint32_t n_bits, bint written) noexcept nogil
 # Take a field header off p; anything wrong with it is OFPBAC_BAD_SET_TYPE.
 cdef uint32_t pull_field(const uint8_t **p, uint32_t *left, uint16_t *field) noexcept nogil
+cdef uint32_t old_form_error(uint32_t error) noexcept nogil
 # Check the value of an OXM entry, and append it as set_field with its mask (all ones when there is none).
 cdef uint32_t add_whole_field(const OxmEntry *e, OfActBuf *out, uint8_t flags) noexcept nogil
 

@@ -5,7 +5,7 @@ from libc.string cimport memcpy, memset
 
 from datapath.bytes cimport load_be16 as get16
 from ofproto.field cimport FIELD, FIELD_CT_ONLY, FIELD_WRITABLE, field_by_name, field_value_valid
-from ofproto.of_error cimport OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_SET_LEN, OFPBAC_BAD_SET_TYPE, OFPFMFC_TABLE_FULL
+from ofproto.of_error cimport OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_SET_LEN, OFPBAC_BAD_SET_TYPE, OFPBMC_BAD_FIELD, OFPFMFC_TABLE_FULL
 from ofproto.ofact cimport *
 from ofproto.oxm cimport OxmEntry, oxm_pull_header
 
@@ -30,15 +30,20 @@ cdef uint32_t range_error(uint16_t field, uint32_t low, uint32_t n_bits, bint wr
 
 
 cdef uint32_t pull_field(const uint8_t **p, uint32_t *left, uint16_t *field) noexcept nogil:
-    # A field named by its header alone; anything wrong with it is a bad type, as Open vSwitch has it.
+    # A field named by its header alone; anything wrong with it is a bad field, as Open vSwitch has it (but see old_form_error).
     cdef OxmEntry e
     cdef uint32_t error = oxm_pull_header(p[0], left[0], &e)
     if error:
-        return OFPBAC_BAD_SET_TYPE if error == OFPBAC_BAD_SET_LEN else error
+        return OFPBMC_BAD_FIELD if error == OFPBAC_BAD_SET_LEN or error == OFPBAC_BAD_SET_TYPE else error
     field[0] = e.field
     p[0] += e.header_bytes
     left[0] -= e.header_bytes
     return 0
+
+
+cdef uint32_t old_form_error(uint32_t error) noexcept nogil:
+    # The forms whose header is a plain number of 32 bits (load, output_reg) tell a bad field as a bad type.
+    return OFPBAC_BAD_SET_TYPE if error == OFPBMC_BAD_FIELD else error
 
 
 cdef uint32_t add_whole_field(const OxmEntry *e, OfActBuf *out, uint8_t flags) noexcept nogil:

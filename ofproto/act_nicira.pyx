@@ -48,7 +48,7 @@ cdef uint32_t add_output_reg(const uint8_t *p, uint32_t left, uint32_t range_wor
 cdef uint32_t nx_output_reg(const uint8_t *p, uint32_t length, OfActBuf *out) noexcept nogil:
     if not all_zero(p + 18, 6):
         return OFPBAC_BAD_ARGUMENT
-    return add_output_reg(p + 12, 4, get16(p + 10), get16(p + 16), 0, out)
+    return old_form_error(add_output_reg(p + 12, 4, get16(p + 10), get16(p + 16), 0, out))
 
 
 cdef uint32_t nx_output_reg2(const uint8_t *p, uint32_t length, OfActBuf *out) noexcept nogil:
@@ -61,7 +61,7 @@ cdef uint32_t nx_reg_load(const uint8_t *p, uint32_t length, OfActBuf *out) noex
     cdef uint16_t field = 0
     cdef uint32_t left = 4, low = get16(p + 10) >> 6, n_bits = (get16(p + 10) & 63) + 1
     cdef uint64_t value = get64(p + 16)
-    cdef uint32_t error = pull_field(&at, &left, &field)
+    cdef uint32_t error = old_form_error(pull_field(&at, &left, &field))
     if not error:
         error = range_error(field, low, n_bits, 1)
     if error:

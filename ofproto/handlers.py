@@ -35,6 +35,7 @@ NO_GENERATION = 0xFFFFFFFFFFFFFFFF
 FLOW_FORMATS = {0: False, 2: True}  # NXFF_OPENFLOW10, NXFF_NXM
 PACKET_IN_FORMATS = (0, 1, 2)
 GROUP_ADD, GROUP_MODIFY, GROUP_DELETE = range(3)
+LAST_GROUP_TYPE = 3  # OFPGT_FF
 METER_ADD, METER_MODIFY, METER_DELETE = range(3)
 TABLE_ALL = 255
 # Who may be named as the input of a packet-out although no port has the number.
@@ -241,6 +242,8 @@ def set_packet_in_format(conn: Connection, request: Request) -> None:
 
 def set_controller_id(conn: Connection, request: Request) -> None:
     """Choose which controller actions' packets this connection gets (MS.75)."""
+    if any(request.data[request.offset : request.offset + 6]):
+        raise OpenFlowError("NXBRC_MUST_BE_ZERO")
     conn.controller_id = messages.NX_CONTROLLER_ID.unpack(request.data, request.offset)["controller_id"]
     conn.channel.wishes_changed()
 
@@ -259,13 +262,13 @@ def packet_out(conn: Connection, request: Request) -> None:
     layout = messages.PACKET_OUT[request.version]
     head = layout.unpack(request.data, request.offset)
     in_port = ports.port_from_wire(head["in_port"], request.version)
-    if in_port >= ports.OFPP_MAX and in_port not in PACKET_OUT_FROM:
-        raise OpenFlowError("OFPBRC_BAD_PORT")
     start = request.offset + layout.size
     end = start + head["actions_len"]
     if end > len(request.data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     ofacts = conn.codec.decode_actions(request.data[start:end], request.version)
+    if in_port >= ports.OFPP_MAX and in_port not in PACKET_OUT_FROM:
+        raise OpenFlowError("OFPBRC_BAD_PORT")
     if head["buffer_id"] != NO_BUFFER:
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
     conn.bridge.packet_out(request.data[end:], in_port, ofacts)
@@ -285,7 +288,7 @@ def table_mod(conn: Connection, request: Request) -> None:
     no_secondary(conn)
     table_id = messages.TABLE_MOD.unpack(request.data, request.offset)["table_id"]
     if N_TABLES <= table_id != TABLE_ALL:
-        raise OpenFlowError("OFPTMFC_BAD_TABLE")
+        raise OpenFlowError("OFPTMFC_EPERM")  # the switch's own table
 
 
 _NO_GROUPS = {GROUP_ADD: "OFPGMFC_OUT_OF_GROUPS", GROUP_MODIFY: "OFPGMFC_UNKNOWN_GROUP", GROUP_DELETE: None}
@@ -297,7 +300,10 @@ def group_mod(conn: Connection, request: Request) -> None:
     (MS.28).
     """
     no_secondary(conn)
-    error = _NO_GROUPS.get(messages.GROUP_MOD.unpack(request.data, request.offset)["command"], "OFPGMFC_BAD_COMMAND")
+    mod = messages.GROUP_MOD.unpack(request.data, request.offset)
+    error = _NO_GROUPS.get(mod["command"], "OFPGMFC_BAD_COMMAND")
+    if error is not None and mod["command"] in _NO_GROUPS and mod["type"] > LAST_GROUP_TYPE:
+        error = "OFPGMFC_BAD_TYPE"
     if error is not None:
         raise OpenFlowError(error)
 
