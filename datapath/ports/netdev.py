@@ -207,12 +207,13 @@ class Watch:
                 self._message(message)
 
     def _message(self, message: netlink.Message) -> None:
-        if message["event"] not in ("RTM_NEWLINK", "RTM_DELLINK"):
+        event = netlink.event(message)
+        if event not in ("RTM_NEWLINK", "RTM_DELLINK"):
             return
         if message["family"] != socket.AF_UNSPEC:  # a bridge's view of its ports comes to the same group
             return
         found = _decode(message)
-        if message["event"] == "RTM_NEWLINK":
+        if event == "RTM_NEWLINK":
             self._present(found)
         else:
             self._absent(found, moved=message.get_attr("IFLA_NEW_NETNSID") is not None)

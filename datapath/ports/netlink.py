@@ -95,6 +95,11 @@ def decode(data: bytes) -> Iterator[Message]:
     yield from _codec().marshal.parse(data)
 
 
+def event(message: Message) -> str:
+    """Return the name of a message's type, as ``RTM_NEWLINK``; empty if it is unknown or could not be decoded."""
+    return str(dict.get(message, "event", ""))
+
+
 def text(message: Message, name: str) -> str:
     """Return the text of an attribute, empty if there is none."""
     value = message.get_attr(name) or ""

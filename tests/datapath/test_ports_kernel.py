@@ -133,6 +133,13 @@ def test_a_link_that_tells_nothing_has_defaults():
     )
 
 
+def test_messages_of_other_types_are_told_apart():
+    address = datagram(20, struct.pack("BBBBI", 2, 8, 0, 0, 1))
+    unknown = datagram(9999, bytes(4))
+    link = datagram(RTM_NEWLINK, IFINFO.pack(0, 1, 7, 0, 0))
+    assert [netlink.event(m) for m in netlink.decode(address + unknown + link)] == ["RTM_NEWADDR", "", "RTM_NEWLINK"]
+
+
 def test_the_classic_filter_is_encoded_as_the_kernel_wants_it():
     program = kernel.octets(kernel.new("struct sock_filter[]", [(0x06, 0, 0, 2)]))
     options = [("TCA_BPF_OPS_LEN", 1), ("TCA_BPF_OPS", program), ("TCA_BPF_FLAGS", 1)]
