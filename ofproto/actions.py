@@ -150,7 +150,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("write_metadata", "WRITE_METADATA", "write_metadata:VALUE[/MASK]",
            (_inst("write_metadata", 2, 24), _nx("write_metadata", 22, 32)), "set bits of the metadata", "AC.40"),
     Action("meter", "METER", "meter:METER", (_inst("meter", 6),),
-           "rate-limit; refused with OFPMMFC_INVALID_METER while there are none", "AC.39"),
+           "rate-limit; refused with OFPMMFC_INVALID_METER: there are none", "AC.39"),
     Action("goto_table", "GOTO_TABLE", "goto_table:TABLE", (_inst("goto_table", 1),),
            "go on in a later table", "AC.40"),
 )
