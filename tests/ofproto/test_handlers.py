@@ -318,7 +318,7 @@ async def test_deleting_groups_and_meters_succeeds_and_adding_is_refused(rig, c)
     c.send(group(2) + meter(2) + msg(4, 17, struct.pack("!B3xI", 255, 0)))
     assert await c.all_until_barrier(4) == []
     refused = [(group(0), (6, 3)), (group(1), (6, 8)), (group(7), (6, 11)), (meter(0), (12, 10)), (meter(1), (12, 3))]
-    refused += [(meter(7), (12, 4)), (msg(4, 17, struct.pack("!B3xI", 254, 0)), (8, 0))]
+    refused += [(meter(7), (12, 4)), (msg(4, 17, struct.pack("!B3xI", 254, 0)), (8, 2))]
     for message, expected in refused:
         assert error_of(await c.ask(message))[:2] == expected
 
