@@ -64,14 +64,16 @@ class Daemon:
 
     def start(self) -> Daemon:
         """Start the process and wait until `ovs-vsctl show` answers."""
-        python = ["ip", "netns", "exec", self.place.name, sys.executable, "-m", "vswitchd.main"]
         with open(self.log_path, "ab") as log:
-            command = [*python, *self.options]
             self.process = subprocess.Popen(
-                command, env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command(), env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         wait_until(self.answers, f"ovs-vsctl show answers; log: {self.log()}", TIMEOUT_S)
         return self
+
+    def command(self) -> list[str]:
+        """Return the command line of the daemon, which is inside its namespace from the start."""
+        return ["ip", "netns", "exec", self.place.name, sys.executable, "-m", "vswitchd.main", *self.options]
 
     def answers(self) -> bool:
         """Tell whether the daemon is up for `ovs-vsctl show`; fails when the process ended."""
