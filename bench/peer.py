@@ -6,6 +6,7 @@ Both are driven by the same calls, through Debian's tools where they are install
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -20,7 +21,6 @@ from bench.sandbox import ROOT, bin_path
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 TOOLS = ("ovs-vsctl", "ovs-ofctl", "ovs-appctl")
 
 
@@ -140,12 +140,15 @@ class Switch:
         return [child.pid for child in self.processes]
 
     def cpu_s(self) -> float:
-        """Return the processor time used so far, in seconds, of all processes."""
-        ticks = 0
+        """Return the processor time used so far, in seconds, of all processes and their threads that run."""
+        used_ns = 0
         for pid in self.pids():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICKS_PER_S
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+                    used_ns += int((task / "schedstat").read_text().split()[0])
+        if not used_ns:
+            raise StepError("this kernel keeps no schedstat of threads")
+        return used_ns / 1e9
 
     def resident_mib(self) -> float:
         """Return the resident memory of all processes, in MiB."""
