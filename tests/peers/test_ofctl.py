@@ -61,7 +61,8 @@ def test_a_packet_out_leaves_at_the_ports_that_it_names_and_is_counted(daemon, b
     for _ in range(3):
         daemon.ofctl(*options, "packet-out", bridge, f"in_port=1,packet={ARP},actions=output:2")
     wait_until(lambda: counter(daemon, bridge, 2, "tx pkts") >= before + 3, "three frames leave at port 2")
-    wait_until(lambda: daemon.interface(second, "statistics")["tx_packets"] >= before + 3, "the database has them too")
+    if version == "OpenFlow13":  # once is enough: it takes seconds
+        wait_until(lambda: daemon.interface(second, "statistics")["tx_packets"] >= before + 3, "the database has them")
 
 
 def counter(daemon: Daemon, bridge: str, number: int, which: str) -> int:
