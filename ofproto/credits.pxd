@@ -1,7 +1,8 @@
 """Credit lists: whom a megaflow's packets count for (OF.09, DP.13).
 
-A list is made by one translation, held by the megaflow through a reference count and walked whenever the datapath pushes counts. Rules are held by
-reference; everything else is named by number and looked up again under the read lock, so that a port or a MAC may go at any time.
+A list is made by one translation, held by the megaflow through a reference count and walked whenever the datapath
+pushes counts. Rules are held by reference; everything else is named by number and looked up again under the read lock,
+so that a port or a MAC may go at any time.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -50,6 +51,9 @@ cdef struct Credit:
     CreditItem *items          # both arrays lie in the same block of memory, behind this struct
     PuntInfo *punts            # the cookies of ACT_PUNT point here
 
-cdef Credit *credit_make(const CreditItem *items, uint32_t n_items, const PuntInfo *punts, uint32_t n_punts) noexcept nogil   # refs 1; takes over the rules' references; NULL without memory
+# refs 1; takes over the rules' references; NULL without memory
+cdef Credit *credit_make(const CreditItem *items, uint32_t n_items, const PuntInfo *punts,
+        uint32_t n_punts) noexcept nogil
 cdef void credit_release(Credit *credit) noexcept nogil
-cdef void credit_push(Switch *sw, const Credit *credit, uint64_t packets, uint64_t n_bytes, int64_t used_ns) noexcept nogil
+cdef void credit_push(Switch *sw, const Credit *credit, uint64_t packets, uint64_t n_bytes,
+        int64_t used_ns) noexcept nogil

@@ -7,12 +7,16 @@ from libc.string cimport memcpy
 from ofproto.atomics cimport add_u64, drop_u32, raise_i64
 from ofproto.l2.mac_table cimport mac_find
 from ofproto.rule cimport Table, rule_credit, rule_unref
-from ofproto.switch cimport Bridge, MacEntry, OfPort, Switch, bridge_port, switch_bridge, switch_read_lock, switch_unlock
+from ofproto.switch cimport (
+    Bridge, MacEntry, OfPort, Switch, bridge_port, switch_bridge, switch_read_lock, switch_unlock,
+)
 
-ctypedef void (*PushFn)(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes, int64_t used_ns) noexcept nogil
+ctypedef void (*PushFn)(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes,
+    int64_t used_ns) noexcept nogil
 
 
-cdef Credit *credit_make(const CreditItem *items, uint32_t n_items, const PuntInfo *punts, uint32_t n_punts) noexcept nogil:
+cdef Credit *credit_make(const CreditItem *items, uint32_t n_items, const PuntInfo *punts,
+        uint32_t n_punts) noexcept nogil:
     cdef size_t item_bytes = n_items * sizeof(CreditItem)
     cdef size_t punt_bytes = n_punts * sizeof(PuntInfo)
     cdef Credit *credit = <Credit *>malloc(sizeof(Credit) + item_bytes + punt_bytes)
@@ -38,7 +42,8 @@ cdef void credit_release(Credit *credit) noexcept nogil:
     free(credit)
 
 
-cdef void push_rule(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes, int64_t used_ns) noexcept nogil:
+cdef void push_rule(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes,
+        int64_t used_ns) noexcept nogil:
     cdef Table *table
     rule_credit(item.rule, packets, n_bytes, used_ns)
     table = bridge.tables[item.table] if bridge != NULL else NULL
@@ -47,19 +52,22 @@ cdef void push_rule(const CreditItem *item, Bridge *bridge, uint64_t packets, ui
         add_u64(&table.n_matches, packets)
 
 
-cdef void push_miss(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes, int64_t used_ns) noexcept nogil:
+cdef void push_miss(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes,
+        int64_t used_ns) noexcept nogil:
     cdef Table *table = bridge.tables[item.table] if bridge != NULL else NULL
     if table != NULL:
         add_u64(&table.n_lookups, packets)
 
 
-cdef void push_mac(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes, int64_t used_ns) noexcept nogil:
+cdef void push_mac(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes,
+        int64_t used_ns) noexcept nogil:
     cdef MacEntry *entry = mac_find(&bridge.macs, &item.mac[0], item.vlan) if bridge != NULL and packets else NULL
     if entry != NULL and entry.port.number == item.port:
         raise_i64(&entry.used_ns, used_ns)
 
 
-cdef void push_patch(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes, int64_t used_ns) noexcept nogil:
+cdef void push_patch(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes,
+        int64_t used_ns) noexcept nogil:
     cdef OfPort *port = bridge_port(bridge, item.port) if bridge != NULL else NULL
     if port == NULL:
         return
@@ -71,10 +79,12 @@ cdef void push_patch(const CreditItem *item, Bridge *bridge, uint64_t packets, u
 
 
 cdef PushFn[5] PUSH
-PUSH[<int>CREDIT_RULE], PUSH[<int>CREDIT_MISS], PUSH[<int>CREDIT_MAC], PUSH[<int>CREDIT_PATCH] = push_rule, push_miss, push_mac, push_patch
+PUSH[<int>CREDIT_RULE], PUSH[<int>CREDIT_MISS] = push_rule, push_miss
+PUSH[<int>CREDIT_MAC], PUSH[<int>CREDIT_PATCH] = push_mac, push_patch
 
 
-cdef void credit_push(Switch *sw, const Credit *credit, uint64_t packets, uint64_t n_bytes, int64_t used_ns) noexcept nogil:
+cdef void credit_push(Switch *sw, const Credit *credit, uint64_t packets, uint64_t n_bytes,
+        int64_t used_ns) noexcept nogil:
     cdef const CreditItem *item
     cdef uint32_t i
     switch_read_lock(sw)

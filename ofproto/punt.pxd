@@ -1,7 +1,8 @@
-"""Frames on their way from forwarders to the control thread: one bounded ring per forwarder and one eventfd (OF.21, DP.24).
+"""Frames on their way to the control thread: one bounded ring per forwarder, and one eventfd (OF.21, DP.24).
 
-Thread rule: a ring has one writer, its forwarder, and one reader, the control thread. The descriptor is signalled only when the reader has drained
-since the last signal. A full ring refuses the frame; the forwarder counts it as DROP_CONTROLLER_QUEUE_FULL.
+Thread rule: a ring has one writer, its forwarder, and one reader, the control thread. The descriptor is signalled only
+when the reader has drained since the last signal. A full ring refuses the frame; the forwarder counts it as
+DROP_CONTROLLER_QUEUE_FULL.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

@@ -43,7 +43,7 @@ cdef void punt_free(PuntQueue *queue) noexcept nogil:
 # -- the writer
 
 cdef uint8_t *reserve(PuntRing *ring, uint32_t n_bytes) noexcept nogil:
-    """Room for a record in one piece, NULL if there is none; what is left before the ring's end is skipped with a filler."""
+    """Room for a record in one piece, NULL if there is none; the rest before the ring's end gets a filler."""
     cdef uint64_t head = load_relaxed(&ring.head)
     cdef uint32_t at = <uint32_t>(head & (PUNT_RING_BYTES - 1))
     cdef uint32_t rest = PUNT_RING_BYTES - at

@@ -1,6 +1,7 @@
 """Which megaflows an edit may have touched: the change log read by forwarders (DP.13).
 
-Thread rule: no lock. An entry is written before its version is published; a reader that took too long sees that by the version and answers "everything".
+Thread rule: no lock. An entry is written before its version is published; a reader that took too long sees that by the
+version and answers "everything".
 """
 
 from libc.stdint cimport uint64_t

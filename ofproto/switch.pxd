@@ -1,7 +1,7 @@
 """The switch as translation sees it: bridges, their ports and tables, all C structs, under one reader-writer lock.
 
-Forwarders take the read lock once per translation; the control thread takes the write lock per edit; learning takes it briefly after a translation.
-Nothing under the lock makes a system call.
+Forwarders take the read lock once per translation; the control thread takes the write lock per edit; learning takes it
+briefly after a translation. Nothing under the lock makes a system call.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -89,7 +89,8 @@ cdef struct Bridge:
     uint8_t[6] mac             # of the local port
     bint standalone_normal     # fail mode standalone without a controller: an implicit NORMAL rule at priority 0
     bint forward_bpdu
-    uint32_t miss_punt         # 1 = OpenFlow 1.0/NXM sessions want table misses as packet-ins (default by version: see xlate)
+    uint32_t miss_punt         # 1 = OpenFlow 1.0/NXM sessions want table misses as packet-ins (default by version: see
+                               # xlate)
     uint32_t ttl_punt          # 1 = some session wants packets whose TTL is invalid (OFPC_INVALID_TTL_TO_CONTROLLER)
     uint32_t frag_mode         # OFPC_FRAG_*: 0 normal, 1 drop, 3 match (Nicira)
 
@@ -107,11 +108,13 @@ cdef void switch_read_lock(Switch *sw) noexcept nogil
 cdef void switch_unlock(Switch *sw) noexcept nogil
 # Begin an edit: takes the write lock and returns the version that the edit will have (current + 1).
 cdef uint64_t switch_edit_begin(Switch *sw) noexcept nogil
-# Publish it: logs `tags`, raises the version, releases the lock. tags 0 = nothing changed after all (no version is used up).
+# Publish it: logs `tags`, raises the version, releases the lock. tags 0 = nothing changed after all (no version is used
+# up).
 cdef void switch_edit_end(Switch *sw, uint64_t tags) noexcept nogil
 cdef uint64_t switch_version(Switch *sw) noexcept nogil
 
-# Tags: a Bloom filter of what a translation depended on; a change with the same tag makes the forwarder translate again.
+# Tags: a Bloom filter of what a translation depended on; a change with the same tag makes the forwarder translate
+# again.
 cdef inline uint64_t tag_of(uint64_t a, uint64_t b) noexcept nogil:        # two bits of 64, from a hash
     cdef uint64_t x = (a ^ (b * <uint64_t>0xd6e8feb86659fd93)) * <uint64_t>0x9e3779b97f4a7c15
     x = (x ^ (x >> 32)) * <uint64_t>0xbf58476d1ce4e5b9
@@ -122,7 +125,8 @@ cdef inline uint64_t mac_tag(const Bridge *bridge, const uint8_t *mac, uint16_t 
     cdef uint64_t address = vlan
     memcpy(<uint8_t *>&address + 2, mac, 6)
     return tag_of(address, 2 + (<uint64_t>bridge.id << 8))
-cdef inline uint64_t bridge_tag(const Bridge *bridge) noexcept nogil:      # ports, VLAN settings, fail mode: everything of the bridge that is not a flow or a MAC
+# ports, VLAN settings, fail mode: everything of the bridge that is not a flow or a MAC
+cdef inline uint64_t bridge_tag(const Bridge *bridge) noexcept nogil:
     return tag_of(bridge.id, 3)
 
 cdef inline OfPort *bridge_port(const Bridge *bridge, uint32_t number) noexcept nogil:
@@ -136,14 +140,16 @@ cdef inline Bridge *switch_bridge(const Switch *sw, uint32_t bridge_id) noexcept
         bridge = bridge.id_next
     return bridge
 
-# Python's handle of one switch: owns the structs, edits ports and settings, hands the MissHandler to the datapath (ofproto/ofproto.py builds on it).
+# Python's handle of one switch: owns the structs, edits ports and settings, hands the MissHandler to the datapath
+# (ofproto/ofproto.py builds on it).
 cdef class SwitchHandle:
     cdef Switch sw
     cdef readonly dict bridges         # name -> BridgeHandle
     cdef readonly object runtime       # ofproto.xlate.runtime.Runtime: contexts, rings, hooks
     cdef dict _by_id                   # bridge id -> name, for packet-ins
 
-# One bridge. Edits go through methods that do switch_edit_begin/end with the right tags. Flow tables are edited by ofproto/flow_table.pyx through `br.tables`.
+# One bridge. Edits go through methods that do switch_edit_begin/end with the right tags. Flow tables are edited by
+# ofproto/flow_table.pyx through `br.tables`.
 cdef class BridgeHandle:
     cdef Bridge *br                    # NULL once the bridge is deleted
     cdef readonly SwitchHandle owner

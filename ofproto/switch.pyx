@@ -1,6 +1,7 @@
-"""The switch's structs, their lock and versions, and the Python handles that edit them. See switch.pxd for the thread rules.
+"""The switch's structs, lock and versions, and the Python handles that edit them; thread rules in switch.pxd.
 
-An edit is: work out what is needed (may fail, may allocate), `switch_edit_begin`, change the structs, `switch_edit_end` with the tags of what changed.
+An edit is: work out what is needed (may fail, may allocate), `switch_edit_begin`, change the structs, `switch_edit_end`
+with the tags of what changed.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -12,7 +13,8 @@ from datapath.ports.port cimport PORTS_MAX
 from ofproto.atomics cimport load_i64, load_u64
 from ofproto.flow_mod cimport OFPP_MAX
 from ofproto.l2.mac_table cimport (
-    MAC_AGING_S_DEFAULT, MAC_LIMIT_DEFAULT, mac_any_expired, mac_expire, mac_flush, mac_flush_port, mac_set_limit, mac_table_free, mac_table_init,
+    MAC_AGING_S_DEFAULT, MAC_LIMIT_DEFAULT, mac_any_expired, mac_expire, mac_flush, mac_flush_port, mac_set_limit,
+    mac_table_free, mac_table_init,
 )
 from ofproto.rule cimport table_free
 
@@ -46,7 +48,11 @@ cdef enum:
     SWEEP_BUCKETS = 4096       # MAC buckets looked at under one hold of the lock
     TRUNK_BYTES = 512          # bitmap of 4096 VLANs
 
-VLAN_MODES = {"trunk": VLAN_TRUNK, "access": VLAN_ACCESS, "native-tagged": VLAN_NATIVE_TAGGED, "native-untagged": VLAN_NATIVE_UNTAGGED}
+ALL_VLANS = frozenset(range(4096))
+VLAN_MODES = {
+    "trunk": VLAN_TRUNK, "access": VLAN_ACCESS,
+    "native-tagged": VLAN_NATIVE_TAGGED, "native-untagged": VLAN_NATIVE_UNTAGGED,
+}
 
 
 # -- lock and versions
@@ -205,7 +211,8 @@ cdef class SwitchHandle:
             raise MemoryError
 
     def __init__(self) -> None:
-        from ofproto.xlate.runtime import Runtime  # the runtime builds on this module: imported when a switch is made, not before
+        # the runtime builds on this module: imported when a switch is made, not before
+        from ofproto.xlate.runtime import Runtime
         self.runtime = Runtime(self)
 
     def __dealloc__(self):
@@ -241,9 +248,9 @@ cdef class SwitchHandle:
     def translate(self, key: bytes, *, learn: bool = False, now_ns: int = 0, hook=None) -> tuple:
         """Translate a PacketKey (datapath port numbers) and return (mask, ops, drop_reason, tags).
 
-        key: KEY_PACKET_WORDS * 8 bytes (a shorter one is filled with zeros); learn: apply MAC learning as for a received packet; hook: run the actions
-        of this packet_out hook instead of the flow tables;
-        an op is (kind, slot, aux, arg, aux32, value, mask). drop_reason is the number in datapath.drops, 0 = the packet is output.
+        key: KEY_PACKET_WORDS * 8 bytes (a shorter one is filled with zeros); learn: apply MAC learning as for a
+        received packet; hook: run the actions of this packet_out hook instead of the flow tables; an op is (kind, slot,
+        aux, arg, aux32, value, mask). drop_reason is the number in datapath.drops, 0 = the packet is output.
         """
         return self.runtime.translate(key, learn, now_ns, hook)
 
@@ -316,7 +323,7 @@ cdef class BridgeHandle:
     # -- ports
 
     def add_port(self, number: int, dp_port: int | None, name: str) -> None:
-        """Add an OpenFlow port. dp_port: its datapath port number, None for a patch port. Raises ConfigError when a number is taken or invalid."""
+        """Add an OpenFlow port. dp_port: its datapath number, None for a patch port. Raises ConfigError."""
         cdef Bridge *bridge = self.live()
         cdef OfPort *port
         if not (0 < number < <uint32_t>OFPP_MAX or number == <uint32_t>OFPP_NUMBER_LOCAL):
@@ -348,7 +355,7 @@ cdef class BridgeHandle:
         self, number: int, *, config: int | None = None, link_up: bool | None = None, vlan_mode: str | None = None,
         tag: int | None = None, trunks: Iterable[int] | None = None, dp_port: int | None = None,
     ) -> None:
-        """Change a port. config: OFPPC_* bits; vlan_mode, tag and trunks are one setting: giving vlan_mode replaces all three.
+        """Change a port. config: OFPPC_* bits; vlan_mode replaces vlan_mode, tag and trunks together.
 
         vlan_mode: a name of VLAN_MODES; trunks: the VLANs it carries, None or empty = all. Raises ConfigError.
         """
@@ -356,7 +363,8 @@ cdef class BridgeHandle:
         cdef uint8_t *bitmap = NULL
         cdef uint64_t tags = 0
         cdef uint16_t native = tag or 0
-        cdef uint32_t new_config = port.config if config is None else config       # converted before the lock is held: this may raise
+        # converted before the lock is held: this may raise
+        cdef uint32_t new_config = port.config if config is None else config
         cdef uint32_t new_link_up = port.link_up if link_up is None else bool(link_up)
         cdef uint8_t mode = VLAN_MODES.get(vlan_mode, 0)
         cdef uint32_t new_dp_port = DP_PORT_NONE if dp_port is None else dp_port
@@ -379,7 +387,7 @@ cdef class BridgeHandle:
         free(bitmap)
 
     def set_peer(self, number: int, other: BridgeHandle | None, other_number: int = 0) -> None:
-        """Connect two patch ports with each other (other None: disconnect). Former peers are left alone. Raises ConfigError."""
+        """Connect two patch ports (other None: disconnect). Former peers are left alone. Raises ConfigError."""
         cdef OfPort *port = self.port(number)
         cdef OfPort *peer = NULL
         cdef BridgeHandle far = other
@@ -399,7 +407,8 @@ cdef class BridgeHandle:
         """Return a patch port's (rx_packets, rx_bytes, tx_packets, tx_bytes)."""
         cdef OfPort *port = self.port(number)
         return (
-            load_u64(&port.patch_rx_packets), load_u64(&port.patch_rx_bytes), load_u64(&port.patch_tx_packets), load_u64(&port.patch_tx_bytes),
+            load_u64(&port.patch_rx_packets), load_u64(&port.patch_rx_bytes),
+            load_u64(&port.patch_tx_packets), load_u64(&port.patch_tx_bytes),
         )
 
     def ports(self) -> list[tuple[int, int | None, str]]:
@@ -407,28 +416,31 @@ cdef class BridgeHandle:
         cdef OfPort *port = self.live().ports
         rows = []
         while port != NULL:
-            rows.append((port.number, None if port.dp_port == DP_PORT_NONE else port.dp_port, self.port_names.get(port.number, "")))
+            dp_port = None if port.dp_port == DP_PORT_NONE else port.dp_port
+            rows.append((port.number, dp_port, self.port_names.get(port.number, "")))
             port = port.next
         return rows
 
     # -- settings
 
     def configure(
-        self, *, mac: bytes | None = None, mac_aging_s: int | None = None, mac_table_size: int | None = None, forward_bpdu: bool | None = None,
-        standalone_normal: bool | None = None, miss_punt: bool | None = None, ttl_punt: bool | None = None, frag_mode: int | None = None,
+        self, *, mac: bytes | None = None, mac_aging_s: int | None = None, mac_table_size: int | None = None,
+        forward_bpdu: bool | None = None, standalone_normal: bool | None = None, miss_punt: bool | None = None,
+        ttl_punt: bool | None = None, frag_mode: int | None = None,
     ) -> None:
         """Change settings of the bridge; what is not given stays.
 
-        mac_aging_s: seconds, default 300; mac_table_size: entries, default 8192; standalone_normal: NORMAL when no flow matches in table 0;
-        miss_punt: table misses go to the controller (a session of OpenFlow 1.2 or older is connected); ttl_punt: so do packets
-        with an invalid TTL; frag_mode: OFPC_FRAG_* (0 normal, 1 drop, 3 Nicira match).
+        mac_aging_s: seconds, default 300; mac_table_size: entries, default 8192; standalone_normal: NORMAL when no flow
+        matches in table 0; miss_punt: table misses go to the controller (a session of OpenFlow 1.2 or older is
+        connected); ttl_punt: so do packets with an invalid TTL; frag_mode: OFPC_FRAG_* (0 normal, 1 drop, 3 Nicira
+        match).
         """
         cdef Bridge *bridge = self.live()
         cdef uint64_t tags = bridge_tag(bridge)
         # Converted before the lock is held: this may raise.
         cdef bytes address = bridge.mac[:6] if mac is None else bytes(mac)
         cdef const char *address_bytes = address
-        cdef int64_t aging_ns = bridge.macs.aging_ns if mac_aging_s is None else (mac_aging_s or MAC_AGING_S_DEFAULT) * 1_000_000_000
+        cdef int64_t aging_s = bridge.macs.aging_ns // 1_000_000_000 if mac_aging_s is None else mac_aging_s
         cdef uint32_t limit = bridge.macs.limit if mac_table_size is None else mac_table_size or MAC_LIMIT_DEFAULT
         cdef bint bpdu = bridge.forward_bpdu if forward_bpdu is None else forward_bpdu
         cdef bint normal = bridge.standalone_normal if standalone_normal is None else standalone_normal
@@ -439,7 +451,7 @@ cdef class BridgeHandle:
             raise ConfigError(f"{self.name}: a MAC address has 6 bytes")
         switch_edit_begin(bridge.sw)
         memcpy(&bridge.mac[0], address_bytes, 6)
-        bridge.macs.aging_ns = aging_ns
+        bridge.macs.aging_ns = (aging_s or MAC_AGING_S_DEFAULT) * 1_000_000_000
         tags |= mac_set_limit(bridge, limit)
         bridge.forward_bpdu = bpdu
         bridge.standalone_normal = normal
@@ -461,7 +473,8 @@ cdef class BridgeHandle:
             raise MemoryError
         try:
             return [
-                (rows[i].number, rows[i].vlan, rows[i].mac[:6], max(0, now - rows[i].used_ns) // 1_000_000_000) for i in range(n)
+                (rows[i].number, rows[i].vlan, rows[i].mac[:6], max(0, now - rows[i].used_ns) // 1_000_000_000)
+                for i in range(n)
             ]
         finally:
             free(rows)
@@ -486,7 +499,7 @@ cdef class BridgeHandle:
                 switch_edit_end(bridge.sw, mac_expire(bridge, now_ns, first, SWEEP_BUCKETS))
 
     def packet_out(self, ofacts: bytes, in_port: int):
-        """Return the ExecuteHook that runs an OfAct list over one frame. in_port: OpenFlow number the packet pretends to come from."""
+        """Return the ExecuteHook that runs an OfAct list over a frame. in_port: OpenFlow number it pretends to come by."""
         from ofproto.xlate.runtime import PacketOut
         return PacketOut(self.owner, self.live().id, ofacts, in_port)
 
@@ -501,13 +514,14 @@ def _check_vlan(mode: str, tag: int) -> None:
 cdef uint8_t *_trunk_bitmap(trunks, int mode, uint16_t native) except? NULL:
     """The bitmap of the VLANs a port carries, NULL = all; a native VLAN is always carried, and then VLAN 0 is not."""
     cdef uint8_t *bitmap
+    has_native = mode != VLAN_TRUNK and native
     vlans = set(trunks)
-    if not vlans or mode == VLAN_ACCESS:
-        return NULL
-    if not vlans <= set(range(4096)):
+    if not vlans <= ALL_VLANS:
         raise ConfigError(f"{sorted(vlans)}: not VLANs")
-    if mode != VLAN_TRUNK and native:
-        vlans = (vlans | {native}) - {0}
+    if mode == VLAN_ACCESS or not (vlans or has_native):
+        return NULL
+    if has_native:
+        vlans = ((vlans or ALL_VLANS) | {native}) - {0}
     bitmap = <uint8_t *>calloc(1, TRUNK_BYTES)
     if bitmap == NULL:
         raise MemoryError

@@ -158,7 +158,8 @@ cdef MacEntry *insert(Bridge *bridge, OfPort *port, const uint8_t *mac, uint16_t
     return entry
 
 
-cdef bint mac_is_news(const MacTable *table, const OfPort *port, const uint8_t *mac, uint16_t vlan, int64_t now_ns, bint grat_arp, bint reflects) noexcept nogil:
+cdef bint mac_is_news(const MacTable *table, const OfPort *port, const uint8_t *mac, uint16_t vlan, int64_t now_ns,
+        bint grat_arp, bint reflects) noexcept nogil:
     cdef MacEntry *entry = mac_find(table, mac, vlan)
     if entry == NULL:
         return table.limit > 0
@@ -172,7 +173,8 @@ cdef bint mac_is_news(const MacTable *table, const OfPort *port, const uint8_t *
     return False
 
 
-cdef uint64_t mac_learn(Bridge *bridge, OfPort *port, const uint8_t *mac, uint16_t vlan, int64_t now_ns, bint grat_arp, bint reflects) noexcept nogil:
+cdef uint64_t mac_learn(Bridge *bridge, OfPort *port, const uint8_t *mac, uint16_t vlan, int64_t now_ns,
+        bint grat_arp, bint reflects) noexcept nogil:
     cdef MacEntry *entry
     cdef uint64_t tags
     if not mac_is_news(&bridge.macs, port, mac, vlan, now_ns, grat_arp, reflects):

@@ -16,7 +16,8 @@ cdef enum:
 cdef inline bint vlan_in_trunks(const OfPort *port, uint16_t vid) noexcept nogil:
     return port.trunks == NULL or (port.trunks[vid >> 3] >> (vid & 7)) & 1
 
-# Whether a packet that arrives with this TCI (host order, 0 = no tag) may enter; DROP_NONE or the reason. port NULL = from the controller.
+# Whether a packet that arrives with this TCI (host order, 0 = no tag) may enter; DROP_NONE or the reason. port NULL =
+# from the controller.
 cdef inline int vlan_admit(const OfPort *port, uint16_t tci) noexcept nogil:
     cdef uint16_t vid = tci & TCI_VID
     if port == NULL:
@@ -38,9 +39,10 @@ cdef inline uint16_t vlan_inside(const OfPort *port, uint16_t tci) noexcept nogi
 cdef inline bint vlan_carried(const OfPort *port, uint16_t vid) noexcept nogil:
     return vid == port.tag if port.vlan_mode == VLAN_ACCESS else vlan_in_trunks(port, vid)
 
-# The TCI to send on the port, 0 = without a tag. Priority tags are not made: VLAN 0 leaves untagged.
+# The TCI to send on the port, 0 = without a tag. A tag that says nothing (VLAN 0, priority 0) is taken off; a priority
+# alone stays on.
 cdef inline uint16_t vlan_outside(const OfPort *port, uint16_t vid, uint16_t pcp) noexcept nogil:
-    if vid == 0 or port.vlan_mode == VLAN_ACCESS:
+    if port.vlan_mode == VLAN_ACCESS or (vid | pcp) == 0:
         return 0
     if port.vlan_mode == VLAN_NATIVE_UNTAGGED and vid == port.tag:
         return 0

@@ -1,4 +1,4 @@
-"""The action set of OpenFlow 1.1 and later: what write-actions collected, run at the end in the order the specification gives (OF.12)."""
+"""The action set: what write-actions collected, run at the end in the order OpenFlow gives (OF.12)."""
 
 from ofproto.xlate.context cimport XlateContext
 

@@ -1,17 +1,17 @@
 """The action set: see action_set.pxd.
 
-Of the actions that take something off, push, or send, the last one written counts; all that set fields run in the order they were written (a later
-one overwrites an earlier one). A set without an action that sends does nothing.
+Of the actions that take something off, push, or send, the last one written counts; all that set fields run in the order
+they were written (a later one overwrites an earlier one). A set without an action that sends does nothing.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from ofproto.ofact cimport (
-    N_OFACT_KINDS, OFACT_CONTROLLER, OFACT_DEC_TTL, OFACT_ENQUEUE, OFACT_MOVE, OFACT_OUTPUT, OFACT_OUTPUT_REG, OFACT_PUSH_VLAN, OFACT_RESUBMIT,
-    OFACT_SET_ETH_DST, OFACT_SET_ETH_SRC, OFACT_SET_FIELD, OFACT_SET_IPV4_DST, OFACT_SET_IPV4_SRC, OFACT_SET_IP_DSCP, OFACT_SET_IP_ECN,
-    OFACT_SET_IP_TTL, OFACT_SET_L4_DST, OFACT_SET_L4_SRC, OFACT_SET_QUEUE, OFACT_SET_TUNNEL, OFACT_SET_VLAN_PCP, OFACT_SET_VLAN_VID,
-    OFACT_STRIP_VLAN, OfAct, ofact_next,
+    N_OFACT_KINDS, OFACT_CONTROLLER, OFACT_DEC_TTL, OFACT_ENQUEUE, OFACT_MOVE, OFACT_OUTPUT, OFACT_OUTPUT_REG,
+    OFACT_PUSH_VLAN, OFACT_RESUBMIT, OFACT_SET_ETH_DST, OFACT_SET_ETH_SRC, OFACT_SET_FIELD, OFACT_SET_IPV4_DST,
+    OFACT_SET_IPV4_SRC, OFACT_SET_IP_DSCP, OFACT_SET_IP_ECN, OFACT_SET_IP_TTL, OFACT_SET_L4_DST, OFACT_SET_L4_SRC,
+    OFACT_SET_QUEUE, OFACT_SET_TUNNEL, OFACT_SET_VLAN_PCP, OFACT_SET_VLAN_VID, OFACT_STRIP_VLAN, OfAct, ofact_next,
 )
 from ofproto.xlate.apply cimport apply_one
 from ofproto.xlate.context cimport XlateContext
@@ -36,13 +36,15 @@ cdef uint8_t[N_OFACT_KINDS] PHASE_OF
 def _fill() -> None:
     memset(&PHASE_OF[0], PHASE_NONE, sizeof(PHASE_OF))
     for kind in (
-        OFACT_SET_VLAN_VID, OFACT_SET_VLAN_PCP, OFACT_SET_ETH_SRC, OFACT_SET_ETH_DST, OFACT_SET_IPV4_SRC, OFACT_SET_IPV4_DST, OFACT_SET_IP_DSCP,
-        OFACT_SET_IP_ECN, OFACT_SET_IP_TTL, OFACT_SET_L4_SRC, OFACT_SET_L4_DST, OFACT_SET_FIELD, OFACT_MOVE, OFACT_SET_TUNNEL,
+        OFACT_SET_VLAN_VID, OFACT_SET_VLAN_PCP, OFACT_SET_ETH_SRC, OFACT_SET_ETH_DST, OFACT_SET_IPV4_SRC,
+        OFACT_SET_IPV4_DST, OFACT_SET_IP_DSCP, OFACT_SET_IP_ECN, OFACT_SET_IP_TTL, OFACT_SET_L4_SRC, OFACT_SET_L4_DST,
+        OFACT_SET_FIELD, OFACT_MOVE, OFACT_SET_TUNNEL,
     ):
         PHASE_OF[<int>kind] = PHASE_SET
     for kind in (OFACT_OUTPUT, OFACT_OUTPUT_REG, OFACT_CONTROLLER, OFACT_ENQUEUE):
         PHASE_OF[<int>kind] = PHASE_OUTPUT
-    PHASE_OF[<int>OFACT_STRIP_VLAN], PHASE_OF[<int>OFACT_PUSH_VLAN], PHASE_OF[<int>OFACT_DEC_TTL] = PHASE_POP, PHASE_PUSH, PHASE_TTL
+    PHASE_OF[<int>OFACT_STRIP_VLAN], PHASE_OF[<int>OFACT_PUSH_VLAN] = PHASE_POP, PHASE_PUSH
+    PHASE_OF[<int>OFACT_DEC_TTL] = PHASE_TTL
     PHASE_OF[<int>OFACT_SET_QUEUE], PHASE_OF[<int>OFACT_RESUBMIT] = PHASE_QUEUE, PHASE_RESUBMIT
 
 

@@ -1,4 +1,4 @@
-"""Run a list of actions: see apply.pxd. The steps that change headers are in rewrite.pyx; here stand output, flow control and instructions."""
+"""Run a list of actions: see apply.pxd. Steps that change headers are in rewrite.pyx, all others here."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -10,9 +10,10 @@ from ofproto.credits cimport PUNT_ACTION, PUNT_EXPLICIT_MISS, PUNT_INVALID_TTL
 from ofproto.field cimport FIELD, field_bits, field_mark_bits
 from ofproto.flow_mod cimport OFPP_IN_PORT
 from ofproto.ofact cimport (
-    N_OFACT_KINDS, OFACT_CLEAR_ACTIONS, OFACT_CONTROLLER, OFACT_DEC_TTL, OFACT_ENQUEUE, OFACT_EXIT, OFACT_GOTO_TABLE, OFACT_NOTE, OFACT_OUTPUT,
-    OFACT_OUTPUT_REG, OFACT_RESUBMIT, OFACT_WRITE_ACTIONS, OFACT_WRITE_METADATA, OfAct, OfActController, OfActEnqueue, OfActIds,
-    OfActMetadata, OfActOutput, OfActOutputReg, OfActResubmit, OfActValue, ofact_next,
+    N_OFACT_KINDS, OFACT_CLEAR_ACTIONS, OFACT_CONTROLLER, OFACT_DEC_TTL, OFACT_ENQUEUE, OFACT_EXIT, OFACT_GOTO_TABLE,
+    OFACT_NOTE, OFACT_OUTPUT, OFACT_OUTPUT_REG, OFACT_RESUBMIT, OFACT_WRITE_ACTIONS, OFACT_WRITE_METADATA, OfAct,
+    OfActController, OfActEnqueue, OfActIds, OfActMetadata, OfActOutput, OfActOutputReg, OfActResubmit, OfActValue,
+    ofact_next,
 )
 from ofproto.xlate.context cimport OFPP_UNSET, XlateContext, grow_add, note_drop, read_bytes, write_slot
 from ofproto.xlate.output cimport enqueue as enqueue_to, output as output_to, punt
@@ -147,7 +148,8 @@ def _fill() -> None:
     STEP[<int>OFACT_DEC_TTL] = dec_ttl
     STEP[<int>OFACT_RESUBMIT], STEP[<int>OFACT_GOTO_TABLE] = resubmit, goto_table
     STEP[<int>OFACT_EXIT], STEP[<int>OFACT_NOTE] = exit_action, note
-    STEP[<int>OFACT_CLEAR_ACTIONS], STEP[<int>OFACT_WRITE_ACTIONS], STEP[<int>OFACT_WRITE_METADATA] = clear_actions, write_actions, write_metadata
+    STEP[<int>OFACT_CLEAR_ACTIONS], STEP[<int>OFACT_WRITE_ACTIONS] = clear_actions, write_actions
+    STEP[<int>OFACT_WRITE_METADATA] = write_metadata
 
 
 _fill()

@@ -1,8 +1,9 @@
 """Commit: see commit.pxd, and context.pxd for the masks.
 
-A bit of a header is in one of four states: written by the pipeline or not (det), written by earlier ops or not (bdet). Written bits are
-sent unless the packet is known to hold them already; bits that earlier ops wrote and the pipeline took back (after a patch port) are sent back, and as
-their value comes from the packet, it is matched. Bits that were only written, never read, are not matched: Open vSwitch matches them.
+A bit of a header is in one of four states: written by the pipeline or not (det), written by earlier ops or not (bdet).
+Written bits are sent unless the packet is known to hold them already; bits that earlier ops wrote and the pipeline took
+back (after a patch port) are sent back, and as their value comes from the packet, it is matched. Bits that were only
+written, never read, are not matched: Open vSwitch matches them.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -10,7 +11,9 @@ from libc.string cimport memcmp, memcpy, memset
 
 from datapath.act cimport ACT_SET_MARK, ACT_SET_PRIORITY, ActOp, act_add, act_pop_vlan, act_push_vlan, act_set
 from datapath.bytes cimport be16toh, htobe16, load_be16, load_be32
-from datapath.flow_key cimport OFS_PKT_MARK, OFS_SKB_PRIORITY, OFS_VLAN_TCI, SLOT_PKT_MARK, SLOT_SKB_PRIORITY, SLOT_VLAN_TCI
+from datapath.flow_key cimport (
+    OFS_PKT_MARK, OFS_SKB_PRIORITY, OFS_VLAN_TCI, SLOT_PKT_MARK, SLOT_SKB_PRIORITY, SLOT_VLAN_TCI,
+)
 from ofproto.xlate.context cimport DeepTags, VLAN_SLOT_BYTES, XlateContext, fold, is_touched
 
 from datapath.slots import places
@@ -25,10 +28,11 @@ cdef struct HeaderSlot:
     uint8_t n_bytes
     uint16_t ofs
 
-# Slots that ACT_SET can write: those of fields that OpenFlow may write. The VLAN, the mark and the priority have ops of their own.
+# Slots that ACT_SET can write: those of fields that OpenFlow may write. The VLAN, the mark and the priority have ops of
+# their own.
 HEADER_SLOT_NAMES = (
-    "eth_dst", "eth_src", "mpls_lse0", "ipv6_src", "ipv6_dst", "nd_target", "ip_src", "ip_dst", "ipv6_label", "arp_sha", "arp_tha",
-    "nw_proto", "nw_tos", "nw_ttl", "nd_reserved", "nd_options_type", "tp_src", "tp_dst",
+    "eth_dst", "eth_src", "mpls_lse0", "ipv6_src", "ipv6_dst", "nd_target", "ip_src", "ip_dst", "ipv6_label", "arp_sha",
+    "arp_tha", "nw_proto", "nw_tos", "nw_ttl", "nd_reserved", "nd_options_type", "tp_src", "tp_dst",
 )
 
 cdef HeaderSlot[HEADER_SLOTS_MAX] HEADER_SLOT
@@ -48,7 +52,7 @@ _fill()
 
 
 cdef bint differs(XlateContext *ctx, uint32_t ofs, uint32_t n, uint8_t *value_out, uint8_t *mask_out) noexcept nogil:
-    """Whether bytes [ofs, ofs + n) have to be written, and then which bits; the packet counts as holding them afterwards."""
+    """Whether bytes [ofs, ofs + n) have to be written, and which bits; the packet counts as holding them then."""
     cdef uint8_t *key = <uint8_t *>&ctx.key + ofs
     cdef uint8_t *base = <uint8_t *>&ctx.base + ofs
     cdef uint8_t *det = <uint8_t *>&ctx.det + ofs
@@ -132,7 +136,9 @@ cdef void replace_tags(XlateContext *ctx) noexcept nogil:
     cdef uint32_t i
     if n_key:
         match_tags(ctx, n_base > 0)
-    while common < n_base and common < n_key and load_be32(&base[4 * (n_base - 1 - common)]) == load_be32(&key[4 * (n_key - 1 - common)]):
+    while common < min(n_base, n_key):
+        if memcmp(&base[4 * (n_base - 1 - common)], &key[4 * (n_key - 1 - common)], 4):
+            break
         common += 1
     for i in range(n_base - common):
         act_pop_vlan(ctx.acts)
@@ -142,7 +148,8 @@ cdef void replace_tags(XlateContext *ctx) noexcept nogil:
         act_push_vlan(ctx.acts, load_be16(&key[4 * i + 2]), load_be16(&key[4 * i]))
     memcpy(<uint8_t *>&ctx.base + OFS_VLAN_TCI, <uint8_t *>&ctx.key + OFS_VLAN_TCI, VLAN_SLOT_BYTES)
     ctx.base_deep = ctx.key_deep
-    memset(<uint8_t *>&ctx.bdet + OFS_VLAN_TCI, 0xff, VLAN_SLOT_BYTES)     # the tags are what the ops made them, whatever the packet had
+    # the tags are what the ops made them, whatever the packet had
+    memset(<uint8_t *>&ctx.bdet + OFS_VLAN_TCI, 0xff, VLAN_SLOT_BYTES)
     memset(<uint8_t *>&ctx.det + OFS_VLAN_TCI, 0xff, VLAN_SLOT_BYTES)
 
 

@@ -1,13 +1,17 @@
 """The state of one translation, and the small operations that every step of it uses.
 
 Four masks make the result exact and small. For each bit of the flow key:
-- `det`: its value was determined by translation (a constant, or computed from bits already in `mask`): reading it says nothing of the packet;
-- `reads`: it was read since the last write near it. Before a write, and at the end, `reads & ~det` is folded into `mask`, the bits of the packet
-  that the result depends on;
+- `det`: its value was determined by translation (a constant, or computed from bits already in `mask`): reading it says
+  nothing of the packet;
+- `reads`: it was read since the last write near it. Before a write, and at the end, `reads & ~det` is folded into
+  `mask`, the bits of the packet that the result depends on;
 - `base` / `bdet`: what the packet holds after the actions emitted so far, and which of its bits those actions wrote.
-So a field that is overwritten before it is looked at stays out of the megaflow's mask, and `commit` knows what has to be written before an output.
 
-Thread rule: one context per forwarder, used under the switch's read lock; nothing here outlives a translation but the memory of the arrays.
+So a field that is overwritten before it is looked at stays out of the megaflow's mask, and `commit` knows what has to
+be written before an output.
+
+Thread rule: one context per forwarder, used under the switch's read lock; nothing here outlives a translation but the
+memory of the arrays.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -16,7 +20,7 @@ from libc.string cimport memset
 from datapath.act cimport ActBuf
 from datapath.bytes cimport htobe16
 from datapath.flow_key cimport FlowKey, N_SLOTS, OFS_VLAN_TCI, SLOT_VLAN2_TPID, SLOT_VLAN_TCI
-from ofproto.credits cimport CreditItem, PuntInfo
+from ofproto.credits cimport CREDIT_RULE, CreditItem, PuntInfo
 from ofproto.field cimport FIELD
 from ofproto.ofact cimport OfAct
 from ofproto.switch cimport Bridge, OfPort, Switch
@@ -90,8 +94,10 @@ cdef struct XlateContext:
 cdef XlateContext *context_new(Switch *sw) noexcept nogil         # NULL without memory
 cdef void context_free(XlateContext *ctx) noexcept nogil
 cdef void context_start(XlateContext *ctx, ActBuf *acts, uint64_t version, int64_t now_ns) noexcept nogil
-cdef void *grow_add(Grow *grow, uint32_t element_bytes, uint32_t count) noexcept nogil     # `count` elements more, zeroed; NULL without memory
-cdef CreditItem *add_credit(XlateContext *ctx, uint8_t kind, uint8_t table_id) noexcept nogil   # of the current bridge; NULL sets the error
+# `count` elements more, zeroed; NULL without memory
+cdef void *grow_add(Grow *grow, uint32_t element_bytes, uint32_t count) noexcept nogil
+# of the current bridge; NULL sets the error
+cdef CreditItem *add_credit(XlateContext *ctx, uint8_t kind, uint8_t table_id) noexcept nogil
 cdef void fold_all(XlateContext *ctx) noexcept nogil
 
 # Fold what was read in the 64-bit words of bytes [ofs, ofs + n) into the mask; to be called before they are written.
@@ -120,7 +126,8 @@ cdef inline void write_slot(XlateContext *ctx, uint32_t slot, uint32_t ofs, uint
     touch(ctx, slot)
     memset(<uint8_t *>&ctx.det + ofs, 0xff, n)
 
-# Announce a write to a VLAN slot: whether there are tags decides what has to be done, so it counts as read. The caller stores the bits and marks them in det.
+# Announce a write to a VLAN slot: whether there are tags decides what has to be done, so it counts as read. The caller
+# stores the bits and marks them in det.
 cdef inline void write_vlan(XlateContext *ctx) noexcept nogil:
     ctx.reads.pkt.vlan_tci |= htobe16(0x1000)
     ctx.reads.pkt.vlan2_tci |= htobe16(0x1000)
@@ -142,3 +149,9 @@ cdef inline void write_field(XlateContext *ctx, uint32_t field) noexcept nogil:
 cdef inline void note_drop(XlateContext *ctx, uint32_t reason) noexcept nogil:
     ctx.reason = reason
     ctx.reason_table = ctx.table_id
+
+# The cookie of the rule that a bridge's first table gave, whose credit is entry `first`: packets of the action set are
+# reported with it, as Open vSwitch does.
+cdef inline uint64_t cookie_of_first(const XlateContext *ctx, uint32_t first) noexcept nogil:
+    cdef const CreditItem *items = <const CreditItem *>ctx.credits.data
+    return items[first].rule.cookie if ctx.credits.n > first and items[first].kind == CREDIT_RULE else ctx.cookie

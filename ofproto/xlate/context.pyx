@@ -40,7 +40,8 @@ cdef void context_start(XlateContext *ctx, ActBuf *acts, uint64_t version, int64
     memset(&ctx.reads, 0, sizeof(FlowKey))
     memset(&ctx.mask, 0, sizeof(FlowKey))
     memset(&ctx.det, 0, KEY_PACKET_WORDS * 8)
-    memset(<uint8_t *>&ctx.det + KEY_PACKET_WORDS * 8, 0xff, (KEY_WORDS - KEY_PACKET_WORDS) * 8)    # the pipeline starts from constants
+    # the pipeline starts from constants
+    memset(<uint8_t *>&ctx.det + KEY_PACKET_WORDS * 8, 0xff, (KEY_WORDS - KEY_PACKET_WORDS) * 8)
     ctx.touched[0] = ctx.touched[1] = 0
     ctx.key_deep.n = ctx.base_deep.n = 0
     ctx.version, ctx.now_ns, ctx.tags, ctx.cookie = version, now_ns, 0, 0

@@ -1,4 +1,4 @@
-"""Send the packet, as it is now, out of one port of the current bridge: a datapath output, or the peer's bridge behind a patch port (OF.25)."""
+"""Send the packet, as it is now, out of one port: a datapath output, or the bridge behind a patch port (OF.25)."""
 
 from ofproto.switch cimport OfPort
 from ofproto.xlate.context cimport XlateContext

@@ -6,13 +6,17 @@ from libc.string cimport memcmp, memcpy, memset
 from datapath.act cimport act_output
 from datapath.bytes cimport htobe32
 from datapath.drops cimport DROP_NONE, DROP_PATCH_NO_PEER, DROP_PORT_NO_FORWARD, DROP_RX_PORT_DISABLED
-from datapath.flow_key cimport FlowKey, KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_WORDS, OFS_CT_NW_PROTO, OFS_CT_STATE, OFS_ETH_DST, OFS_IN_PORT
+from datapath.flow_key cimport (
+    FlowKey, KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_WORDS, OFS_CT_NW_PROTO, OFS_CT_STATE, OFS_ETH_DST, OFS_IN_PORT,
+)
 from ofproto.credits cimport CREDIT_PATCH, CreditItem
 from ofproto.switch cimport (
     Bridge, DP_PORT_NONE, OfPort, PORT_DOWN, PORT_NO_FWD, PORT_NO_RECV, PORT_NO_RECV_STP, bridge_tag,
 )
 from ofproto.xlate.commit cimport commit
-from ofproto.xlate.context cimport DeepTags, OFPP_UNSET, XlateContext, add_credit, fold_all, note_drop, read_bytes
+from ofproto.xlate.context cimport (
+    DeepTags, OFPP_UNSET, XlateContext, add_credit, cookie_of_first, fold_all, note_drop, read_bytes,
+)
 
 cdef const char *STP_MAC = b"\x01\x80\xc2\x00\x00\x00"
 
@@ -66,7 +70,8 @@ cdef void save(XlateContext *ctx, Outer *outer) noexcept nogil:
     fold_all(ctx)
     outer.key, outer.det, outer.key_deep = ctx.key, ctx.det, ctx.key_deep
     outer.bridge, outer.cookie, outer.table_id = ctx.bridge, ctx.cookie, ctx.table_id
-    outer.set_base, outer.stack_base, outer.n_set, outer.n_stack = ctx.set_base, ctx.stack_base, ctx.action_set.n, ctx.stack.n
+    outer.set_base, outer.n_set = ctx.set_base, ctx.action_set.n
+    outer.stack_base, outer.n_stack = ctx.stack_base, ctx.stack.n
     outer.in_action_set, outer.miss_rule = ctx.in_action_set, ctx.miss_rule
 
 
@@ -74,7 +79,8 @@ cdef void restore(XlateContext *ctx, const Outer *outer) noexcept nogil:
     fold_all(ctx)                  # what was read over there counts by what was determined over there
     ctx.key, ctx.det, ctx.key_deep = outer.key, outer.det, outer.key_deep
     ctx.bridge, ctx.cookie, ctx.table_id = outer.bridge, outer.cookie, outer.table_id
-    ctx.set_base, ctx.stack_base, ctx.action_set.n, ctx.stack.n = outer.set_base, outer.stack_base, outer.n_set, outer.n_stack
+    ctx.set_base, ctx.action_set.n = outer.set_base, outer.n_set
+    ctx.stack_base, ctx.stack.n = outer.stack_base, outer.n_stack
     ctx.in_action_set, ctx.miss_rule = outer.in_action_set, outer.miss_rule
     ctx.exit = False
     ctx.error = DROP_NONE          # an error over there does not end the translation here
@@ -86,7 +92,7 @@ cdef void forget(XlateContext *ctx, uint32_t first_word, uint32_t end_word) noex
 
 
 cdef void enter(XlateContext *ctx, OfPort *peer) noexcept nogil:
-    """Make the context that of a packet just received by the peer: no registers, metadata, tunnel or connection state."""
+    """Make it a packet just received by the peer: no registers, metadata, tunnel or connection state."""
     forget(ctx, KEY_BASE_WORDS, KEY_WORDS)
     forget(ctx, 0, OFS_IN_PORT // 8)                       # ct_label and ct_ipv6
     memset(<uint8_t *>&ctx.key + OFS_CT_STATE, 0, OFS_CT_NW_PROTO + 1 - OFS_CT_STATE)
@@ -104,12 +110,15 @@ cdef void cross(XlateContext *ctx, OfPort *port) noexcept nogil:
     """Continue in the peer's bridge at table 0, then come back to the state before."""
     cdef Outer outer
     cdef CreditItem *item = add_credit(ctx, CREDIT_PATCH, 0)
+    cdef uint32_t first
     if item == NULL:
         return
     item.port = port.number
+    first = ctx.credits.n
     save(ctx, &outer)
     enter(ctx, port.peer)
     if may_receive(ctx, port.peer):
         ctx.run_table(ctx, 0, ctx.key.pkt.in_port, True)
+        ctx.cookie = cookie_of_first(ctx, first)
         ctx.run_set(ctx)
     restore(ctx, &outer)

@@ -1,4 +1,4 @@
-"""Action NORMAL: see normal.pxd. Learning is only noted here; translate.pyx applies it under the write lock before the packet is output."""
+"""Action NORMAL: see normal.pxd. Learning is only noted here; translate.pyx applies it before the packet is output."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -13,7 +13,9 @@ from ofproto.flow_mod cimport OFPP_ANY, OFPP_CONTROLLER
 from ofproto.l2.mac_table cimport mac_find, mac_is_news
 from ofproto.l2.vlan cimport TCI_PCP, TCI_PRESENT, TCI_VID, vlan_admit, vlan_carried, vlan_inside, vlan_outside
 from ofproto.switch cimport MacEntry, OfPort, PORT_NO_FLOOD, bridge_port, mac_tag
-from ofproto.xlate.context cimport DeepTags, Learn, VLAN_SLOT_BYTES, XlateContext, add_credit, fold, grow_add, note_drop, read_bytes
+from ofproto.xlate.context cimport (
+    DeepTags, Learn, VLAN_SLOT_BYTES, XlateContext, add_credit, fold, grow_add, note_drop, read_bytes,
+)
 from ofproto.xlate.emit cimport emit_port, is_to
 from ofproto.xlate.vlan_ops cimport vlan_pop, vlan_push, vlan_set
 
@@ -85,12 +87,14 @@ cdef bint is_grat_arp(XlateContext *ctx) noexcept nogil:
 
 
 cdef OfPort *seen_here(XlateContext *ctx, const uint8_t *mac, uint16_t vlan) noexcept nogil:
-    """Where this very packet showed the address as a source; it counts as learned, though the table says so only later."""
+    """Where this very packet showed the address as a source; it counts as learned already."""
     cdef const CreditItem *items = <const CreditItem *>ctx.credits.data
     cdef uint32_t i = ctx.credits.n
     while i:
         i -= 1
-        if items[i].kind == CREDIT_MAC and items[i].vlan == vlan and items[i].bridge_id == ctx.bridge.id and memcmp(&items[i].mac[0], mac, 6) == 0:
+        if items[i].kind != CREDIT_MAC or items[i].vlan != vlan or items[i].bridge_id != ctx.bridge.id:
+            continue
+        if memcmp(&items[i].mac[0], mac, 6) == 0:
             return bridge_port(ctx.bridge, items[i].port)
     return NULL
 
@@ -113,7 +117,8 @@ cdef void learn(XlateContext *ctx, OfPort *port, uint16_t vlan) noexcept nogil:
     memcpy(&item.mac[0], src, 6)
     if not ctx.side_effects:
         return
-    if not mac_is_news(&ctx.bridge.macs, port, src, vlan, ctx.now_ns, grat_arp, False) and (earlier == NULL or earlier == port):
+    if not mac_is_news(&ctx.bridge.macs, port, src, vlan, ctx.now_ns, grat_arp, False) and (earlier == NULL
+            or earlier == port):
         return
     news = <Learn *>grow_add(&ctx.learns, sizeof(Learn), 1)
     if news == NULL:
@@ -154,6 +159,8 @@ cdef void emit_tagged(XlateContext *ctx, OfPort *port, uint16_t vlan) noexcept n
     cdef uint8_t[VLAN_SLOT_BYTES] key
     cdef uint8_t[VLAN_SLOT_BYTES] det
     cdef DeepTags deep = ctx.key_deep
+    if vlan == 0 and tci & TCI_PRESENT:
+        ctx.reads.pkt.vlan_tci |= htobe16(TCI_PCP)         # whether there is a priority decides about the tag
     if (want ^ tci) & (TCI_VID | TCI_PRESENT) == 0:
         emit_port(ctx, port)
         return

@@ -5,9 +5,12 @@ from libc.string cimport memcpy
 
 from datapath.act cimport act_punt
 from datapath.bytes cimport be32toh, htobe32
-from datapath.drops cimport DROP_INVALID_ACTION, DROP_NO_FLOOD_PORTS, DROP_NOT_IN_PIPELINE, DROP_OUT_OF_MEMORY, DROP_SAME_PORT
+from datapath.drops cimport (
+    DROP_INVALID_ACTION, DROP_NO_FLOOD_PORTS, DROP_NOT_IN_PIPELINE, DROP_OUT_OF_MEMORY, DROP_SAME_PORT,
+)
 from datapath.flow_key cimport (
-    KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_WORDS, OFS_CT_NW_PROTO, OFS_CT_STATE, OFS_IN_PORT, OFS_PKT_MARK, OFS_SKB_PRIORITY, SLOT_SKB_PRIORITY,
+    KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_WORDS, OFS_CT_NW_PROTO, OFS_CT_STATE, OFS_IN_PORT, OFS_PKT_MARK,
+    OFS_SKB_PRIORITY, SLOT_SKB_PRIORITY,
 )
 from ofproto.credits cimport PUNT_ACTION, PUNT_ACTION_SET, PUNT_EXPLICIT_MISS, PUNT_PACKET_OUT, PuntInfo
 from ofproto.flow_mod cimport OFPP_IN_PORT
@@ -102,7 +105,7 @@ cdef void output(XlateContext *ctx, uint32_t port, uint32_t max_len) noexcept no
 # -- controller
 
 cdef void read_metadata(XlateContext *ctx) noexcept nogil:
-    """A packet-in carries metadata of the packet, so the megaflow matches it; without tunnel and connection state that is the mark alone."""
+    """A packet-in carries metadata of the packet, so the megaflow matches it."""
     cdef const uint64_t *key = <const uint64_t *>&ctx.key
     cdef uint32_t i
     cdef uint64_t tunnel = 0
@@ -120,7 +123,8 @@ cdef void copy_range(PuntInfo *info, const XlateContext *ctx, uint32_t ofs, uint
     memcpy(<uint8_t *>&info.key + ofs, <const uint8_t *>&ctx.key + ofs, end - ofs)
 
 
-cdef void punt(XlateContext *ctx, uint8_t reason, uint16_t controller_id, uint16_t max_len, uint64_t cookie) noexcept nogil:
+cdef void punt(XlateContext *ctx, uint8_t reason, uint16_t controller_id, uint16_t max_len,
+        uint64_t cookie) noexcept nogil:
     cdef PuntInfo *info = <PuntInfo *>grow_add(&ctx.punts, sizeof(PuntInfo), 1)
     if info == NULL:
         ctx.error = DROP_OUT_OF_MEMORY

@@ -3,7 +3,9 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from datapath.bytes cimport be32toh
-from datapath.drops cimport DROP_EXPLICIT_DROP, DROP_INVALID_ACTION, DROP_RECURSION_TOO_DEEP, DROP_TABLE_MISS, DROP_TOO_MANY_RESUBMITS
+from datapath.drops cimport (
+    DROP_EXPLICIT_DROP, DROP_INVALID_ACTION, DROP_RECURSION_TOO_DEEP, DROP_TABLE_MISS, DROP_TOO_MANY_RESUBMITS,
+)
 from ofproto.credits cimport CREDIT_MISS, CREDIT_RULE, CreditItem, PUNT_NO_MATCH
 from ofproto.rule cimport Rule, Table, rule_ref, table_lookup
 from ofproto.switch cimport N_TABLES, OfPort, PORT_NO_PACKET_IN, bridge_port, table_tag

@@ -1,4 +1,4 @@
-"""Actions that change the key: set-field, load, move, the stack, and the older actions for single headers (AC.07, AC.09-15, AC.19, AC.20)."""
+"""Actions that change the key: set-field, move, stack, and those for single headers (AC.07, AC.09-15, AC.19, AC.20)."""
 
 from ofproto.xlate.apply cimport StepFn
 

@@ -1,4 +1,4 @@
-"""Actions that change the key: see rewrite.pxd. A header that the packet does not have is left alone, as its field's prerequisites say."""
+"""Actions that change the key: see rewrite.pxd. A header that the packet does not have is left alone."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -6,16 +6,19 @@ from libc.string cimport memcpy, memset
 from datapath.bytes cimport htobe16, htobe32, htobe64
 from datapath.drops cimport DROP_OUT_OF_MEMORY, DROP_STACK_TOO_DEEP
 from datapath.flow_key cimport (
-    OFS_ETH_DST, OFS_ETH_SRC, OFS_IP_DST, OFS_IP_SRC, OFS_NW_PROTO, OFS_NW_TOS, OFS_NW_TTL, OFS_SKB_PRIORITY, OFS_TP_DST, OFS_TP_SRC,
-    OFS_TUN_ID, SLOT_ETH_DST, SLOT_ETH_SRC, SLOT_IP_DST, SLOT_IP_SRC, SLOT_NW_TOS, SLOT_NW_TTL, SLOT_SKB_PRIORITY, SLOT_TP_DST, SLOT_TP_SRC,
-    SLOT_TUN_ID,
+    OFS_ETH_DST, OFS_ETH_SRC, OFS_IP_DST, OFS_IP_SRC, OFS_NW_PROTO, OFS_NW_TOS, OFS_NW_TTL, OFS_SKB_PRIORITY,
+    OFS_TP_DST, OFS_TP_SRC, OFS_TUN_ID, SLOT_ETH_DST, SLOT_ETH_SRC, SLOT_IP_DST, SLOT_IP_SRC, SLOT_NW_TOS, SLOT_NW_TTL,
+    SLOT_SKB_PRIORITY, SLOT_TP_DST, SLOT_TP_SRC, SLOT_TUN_ID,
 )
-from ofproto.field cimport FIELD, field_bits, field_mark_bits, field_move, field_prereqs_met, field_put_bits, field_put_masked
+from ofproto.field cimport (
+    FIELD, field_bits, field_mark_bits, field_move, field_prereqs_met, field_put_bits, field_put_masked,
+)
 from ofproto.ofact cimport (
-    OFACT_F_PUSH_VLAN, OFACT_MOVE, OFACT_POP_QUEUE, OFACT_PUSH_VLAN, OFACT_SET_ETH_DST, OFACT_SET_ETH_SRC, OFACT_SET_FIELD, OFACT_SET_IPV4_DST,
-    OFACT_SET_IPV4_SRC, OFACT_SET_IP_DSCP, OFACT_SET_IP_ECN, OFACT_SET_IP_TTL, OFACT_SET_L4_DST, OFACT_SET_L4_SRC, OFACT_SET_QUEUE,
-    OFACT_SET_TUNNEL, OFACT_SET_VLAN_PCP, OFACT_SET_VLAN_VID, OFACT_STACK_POP, OFACT_STACK_PUSH, OFACT_STRIP_VLAN, OfAct, OfActMac,
-    OfActMove, OfActSetField, OfActStack, OfActValue, OfActValue64,
+    OFACT_F_PUSH_VLAN, OFACT_MOVE, OFACT_POP_QUEUE, OFACT_PUSH_VLAN, OFACT_SET_ETH_DST, OFACT_SET_ETH_SRC,
+    OFACT_SET_FIELD, OFACT_SET_IPV4_DST, OFACT_SET_IPV4_SRC, OFACT_SET_IP_DSCP, OFACT_SET_IP_ECN, OFACT_SET_IP_TTL,
+    OFACT_SET_L4_DST, OFACT_SET_L4_SRC, OFACT_SET_QUEUE, OFACT_SET_TUNNEL, OFACT_SET_VLAN_PCP, OFACT_SET_VLAN_VID,
+    OFACT_STACK_POP, OFACT_STACK_PUSH, OFACT_STRIP_VLAN, OfAct, OfActMac, OfActMove, OfActSetField, OfActStack,
+    OfActValue, OfActValue64,
 )
 from ofproto.xlate.apply cimport StepFn
 from ofproto.xlate.context cimport (
@@ -77,7 +80,8 @@ cdef bint stack_push(XlateContext *ctx, const OfAct *a) noexcept nogil:
         return True
     field_mark_bits(&ctx.reads, act.field, act.low, act.n_bits)
     while done < act.n_bits:
-        value[done // WORD_BITS] = field_bits(&ctx.key, act.field, act.low + done, min(<uint32_t>WORD_BITS, act.n_bits - done))
+        value[done // WORD_BITS] = field_bits(&ctx.key, act.field, act.low + done, min(<uint32_t>WORD_BITS,
+            act.n_bits - done))
         done += WORD_BITS
     return False
 
@@ -94,7 +98,8 @@ cdef bint stack_pop(XlateContext *ctx, const OfAct *a) noexcept nogil:
         return False
     write_field(ctx, act.field)
     while done < act.n_bits:
-        field_put_bits(&ctx.key, act.field, act.low + done, min(<uint32_t>WORD_BITS, act.n_bits - done), value[done // WORD_BITS])
+        field_put_bits(&ctx.key, act.field, act.low + done, min(<uint32_t>WORD_BITS, act.n_bits - done),
+            value[done // WORD_BITS])
         done += WORD_BITS
     field_mark_bits(&ctx.det, act.field, act.low, act.n_bits)
     settle(ctx, act.field)
@@ -236,6 +241,8 @@ cdef void add_rewrite_steps(StepFn *steps) noexcept:
     steps[<int>OFACT_STRIP_VLAN], steps[<int>OFACT_PUSH_VLAN] = strip_vlan, push_vlan
     steps[<int>OFACT_SET_ETH_SRC], steps[<int>OFACT_SET_ETH_DST] = set_eth_src, set_eth_dst
     steps[<int>OFACT_SET_IPV4_SRC], steps[<int>OFACT_SET_IPV4_DST] = set_ipv4_src, set_ipv4_dst
-    steps[<int>OFACT_SET_IP_DSCP], steps[<int>OFACT_SET_IP_ECN], steps[<int>OFACT_SET_IP_TTL] = set_ip_dscp, set_ip_ecn, set_ip_ttl
+    steps[<int>OFACT_SET_IP_DSCP], steps[<int>OFACT_SET_IP_ECN] = set_ip_dscp, set_ip_ecn
+    steps[<int>OFACT_SET_IP_TTL] = set_ip_ttl
     steps[<int>OFACT_SET_L4_SRC], steps[<int>OFACT_SET_L4_DST] = set_l4_src, set_l4_dst
-    steps[<int>OFACT_SET_TUNNEL], steps[<int>OFACT_SET_QUEUE], steps[<int>OFACT_POP_QUEUE] = set_tunnel, set_queue, pop_queue
+    steps[<int>OFACT_SET_TUNNEL] = set_tunnel
+    steps[<int>OFACT_SET_QUEUE], steps[<int>OFACT_POP_QUEUE] = set_queue, pop_queue

@@ -1,4 +1,4 @@
-"""What a SwitchHandle runs translation with: one context per forwarder, the punt rings, and the hooks for the datapath."""
+"""What a SwitchHandle runs translation with: a context per forwarder, the punt rings, the hooks for the datapath."""
 
 from datapath.ports.port cimport FORWARDERS_MAX
 from datapath.upcall cimport ExecuteHook, MissHook

@@ -22,14 +22,16 @@ from vslib.errors import ConfigError
 
 # -- the functions behind the datapath's MissHandler
 
-cdef int on_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns, Translation *out) noexcept nogil:
+cdef int on_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version,
+        int64_t now_ns, Translation *out) noexcept nogil:
     cdef Engine *engine = <Engine *>ctx
     if forwarder >= FORWARDERS_MAX:
         return DROP_MISS_FAILED
     return translate(engine.contexts[forwarder], key, pkt, version, now_ns, NULL, out)
 
 
-cdef int on_packet_out(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns, Translation *out) noexcept nogil:
+cdef int on_packet_out(void *ctx, uint32_t forwarder, const PacketKey *key, Packet *pkt, uint64_t version,
+        int64_t now_ns, Translation *out) noexcept nogil:
     cdef PacketOutCtx *state = <PacketOutCtx *>ctx
     cdef int failed
     if forwarder >= FORWARDERS_MAX:
@@ -39,7 +41,8 @@ cdef int on_packet_out(void *ctx, uint32_t forwarder, const PacketKey *key, Pack
     return failed
 
 
-cdef void on_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes, int64_t used_ns, uint16_t tcp_flags) noexcept nogil:
+cdef void on_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes, int64_t used_ns,
+        uint16_t tcp_flags) noexcept nogil:
     if owner != NULL:
         credit_push((<Engine *>ctx).sw, <const Credit *>owner, packets, n_bytes, used_ns)
 
@@ -140,7 +143,8 @@ cdef class Runtime:
         if hook is not None:
             c_job = &hook.state.job
         failed = translate(
-            self.engine.contexts[CONTROL_CONTEXT], &packet_key, &packet if learn else NULL, switch_version(self.engine.sw), now, c_job, &out,
+            self.engine.contexts[CONTROL_CONTEXT], &packet_key, &packet if learn else NULL,
+            switch_version(self.engine.sw), now, c_job, &out,
         )
         try:
             if failed:
@@ -157,5 +161,6 @@ cdef list _op_tuples(const Translation *out):
     rows = []
     for i in range(out.acts.n):
         op = &out.acts.ops[i]
-        rows.append((op.kind, op.slot, op.aux, op.arg, op.aux32, (<const char *>&op.value[0])[:16], (<const char *>&op.mask[0])[:16]))
+        rows.append((op.kind, op.slot, op.aux, op.arg, op.aux32, (<const char *>&op.value[0])[:16],
+            (<const char *>&op.mask[0])[:16]))
     return rows

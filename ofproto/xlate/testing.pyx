@@ -4,7 +4,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ofproto.flow_mod cimport Match
-from ofproto.rule cimport MaskShape, Rule, Table, VERSION_FOREVER, mask_shape, rule_new, rule_unref, table_find_exact, table_insert, table_new, table_remove
+from ofproto.rule cimport (
+    MaskShape, Rule, Table, VERSION_FOREVER, mask_shape, rule_new, rule_unref, table_find_exact, table_insert,
+    table_new, table_remove,
+)
 from ofproto.switch cimport Bridge, BridgeHandle, switch_edit_begin, switch_edit_end, table_tag
 
 
@@ -20,8 +23,9 @@ cdef int fill(Match *match, value: bytes, mask: bytes) except -1:
     return 0
 
 
-def add_flow(BridgeHandle bridge, table_id: int, priority: int, value: bytes, mask: bytes, acts: bytes, cookie: int = 0) -> None:
-    """Add a flow, or replace the one with the same match and priority. value, mask: FlowKey bytes; acts: OfAct bytes."""
+def add_flow(BridgeHandle bridge, table_id: int, priority: int, value: bytes, mask: bytes, acts: bytes,
+        cookie: int = 0) -> None:
+    """Add a flow, or replace one of the same match and priority. value, mask: FlowKey bytes; acts: OfAct bytes."""
     cdef Bridge *br = bridge.live()
     cdef int t = table_id
     cdef Match match
@@ -34,7 +38,8 @@ def add_flow(BridgeHandle bridge, table_id: int, priority: int, value: bytes, ma
     if rule == NULL:
         raise MemoryError
     memcpy(rule.acts, <const char *>acts, len(acts))
-    rule.priority, rule.cookie, rule.table_id, rule.remove_version = priority, cookie, table_id, <uint64_t>VERSION_FOREVER
+    rule.priority, rule.cookie, rule.table_id = priority, cookie, table_id
+    rule.remove_version = <uint64_t>VERSION_FOREVER
     version = switch_edit_begin(br.sw)
     if br.tables[t] == NULL:
         br.tables[t] = table_new()

@@ -14,5 +14,7 @@ cdef struct PacketOutJob:      # a frame with an action list of its own
     const uint8_t *acts        # OfAct list
     uint32_t acts_length
 
-# Returns 0, or a DropReason when nothing could be translated. job NULL: by the flow tables; else its actions. pkt NULL: no side effect.
-cdef int translate(XlateContext *ctx, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns, const PacketOutJob *job, Translation *out) noexcept nogil
+# Returns 0, or a DropReason when nothing could be translated. job NULL: by the flow tables; else its actions. pkt NULL:
+# no side effect.
+cdef int translate(XlateContext *ctx, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns,
+        const PacketOutJob *job, Translation *out) noexcept nogil

@@ -1,7 +1,7 @@
 """The miss function: see translate.pxd.
 
-Learning happens between translation and output, because the answer to this very packet may arrive before any other thread has run. It takes the write lock
-only when there is news; an address that is known where it is costs nothing.
+Learning happens between translation and output, because the answer to this very packet may arrive before any other
+thread has run. It takes the write lock only when there is news; an address that is known where it is costs nothing.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -11,7 +11,8 @@ from datapath.act cimport ACT_PUNT, act_drop
 from datapath.bytes cimport be32toh, htobe16, htobe32
 from datapath.drops cimport DROP_MISS_FAILED, DROP_MISS_NO_BRIDGE, DROP_NONE, DROP_OUT_OF_MEMORY, DROP_TOO_MANY_ACTIONS
 from datapath.flow_key cimport (
-    FlowKey, KEY_PACKET_WORDS, KEY_WORDS, OFS_ETH_TYPE, OFS_IN_PORT, OFS_NW_FRAG, OFS_PACKET_TYPE, OFS_RECIRC_ID, PacketKey,
+    FlowKey, KEY_PACKET_WORDS, KEY_WORDS, OFS_ETH_TYPE, OFS_IN_PORT, OFS_NW_FRAG, OFS_PACKET_TYPE, OFS_RECIRC_ID,
+    PacketKey,
 )
 from datapath.packet cimport Packet
 from datapath.ports.port cimport PORTS_MAX
@@ -20,10 +21,11 @@ from ofproto.credits cimport CREDIT_RULE, CreditItem, PuntInfo, credit_make
 from ofproto.l2.mac_table cimport mac_learn
 from ofproto.rule cimport rule_unref
 from ofproto.switch cimport (
-    Bridge, OfPort, Switch, bridge_port, bridge_tag, switch_bridge, switch_edit_begin, switch_edit_end, switch_read_lock, switch_unlock,
+    Bridge, OfPort, Switch, bridge_port, bridge_tag, switch_bridge, switch_edit_begin, switch_edit_end,
+    switch_read_lock, switch_unlock,
 )
 from ofproto.xlate.apply cimport apply_list
-from ofproto.xlate.context cimport Learn, OFPP_UNSET, XlateContext, context_start, fold_all, read_bytes
+from ofproto.xlate.context cimport Learn, OFPP_UNSET, XlateContext, context_start, cookie_of_first, fold_all, read_bytes
 from ofproto.xlate.emit cimport may_receive
 
 cdef enum:
@@ -64,6 +66,7 @@ cdef int run_received(XlateContext *ctx, const PacketKey *key) noexcept nogil:
     load_key(ctx, key, port.number)
     if may_receive(ctx, port):
         ctx.run_table(ctx, 0, ctx.key.pkt.in_port, True)
+        ctx.cookie = cookie_of_first(ctx, 0)
         ctx.run_set(ctx)
     return 0
 
@@ -166,7 +169,8 @@ cdef void apply_learning(XlateContext *ctx, Translation *out) noexcept nogil:
     switch_edit_end(ctx.sw, tags)
 
 
-cdef int translate(XlateContext *ctx, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns, const PacketOutJob *job, Translation *out) noexcept nogil:
+cdef int translate(XlateContext *ctx, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns,
+        const PacketOutJob *job, Translation *out) noexcept nogil:
     cdef int failed
     context_start(ctx, &out.acts, version, now_ns)
     ctx.side_effects = pkt != NULL

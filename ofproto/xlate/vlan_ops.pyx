@@ -1,4 +1,4 @@
-"""VLAN tags of the key: see vlan_ops.pxd. The key holds two tags; those that pushes move out of it are kept beside it."""
+"""VLAN tags of the key: see vlan_ops.pxd. The key holds two; those that pushes move out of it are kept beside it."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memmove, memset

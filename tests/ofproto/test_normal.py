@@ -60,7 +60,11 @@ def test_what_a_port_accepts(
         (UNTAGGED, 5, (), tag(5), "pop 2"),
         (UNTAGGED, 5, (), tag(6), "2"),
         (UNTAGGED, 5, (6,), tag(7), "drop(no_flood_ports,0)"),
-        (TRUNK, 0, (), tag(0, 3), "pop 2"),
+        (TRUNK, 0, (), tag(0, 3), "2"),
+        (TRUNK, 0, (), tag(0, 0), "pop 2"),
+        (ACCESS, 0, (), tag(0, 3), "pop 2"),
+        (TAGGED, 5, (), {}, "drop(no_flood_ports,0)"),
+        (UNTAGGED, 5, (), {}, "drop(no_flood_ports,0)"),
     ],
 )
 def test_what_a_port_sends(

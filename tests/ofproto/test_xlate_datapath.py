@@ -19,9 +19,11 @@ from tests.ofproto.xlate_rig import (
     Rig,
     act,
     full_mask,
+    goto,
     key,
     output,
     set_field,
+    write_actions,
 )
 from vslib.clock import CLOCK
 
@@ -150,6 +152,13 @@ def test_controller_gets_the_frame_as_changed_so_far(net: Net) -> None:
     assert Ether(punt.frame).dst == "00:00:00:00:00:05" and Ether(sent[1][0]).dst == "00:00:00:00:00:06"
     assert (punt.reason, punt.cookie, punt.max_len) == (1, 0x55, 128)
     assert punt.key[584:588] == bytes([0, 0, 0, 7])
+
+
+def test_a_packet_in_of_the_action_set_names_the_rule_of_the_first_table(net: Net) -> None:
+    net.rig.flow(write_actions(output(CONTROLLER)), goto(1), cookie=0x11)
+    net.rig.flow(output(2), table=1, cookie=0x22)
+    net.send(1, frame())
+    assert [(punt.reason, punt.cookie) for punt in net.rig.switch.poll_punts()] == [(3, 0x11)]
 
 
 def test_packet_out_runs_its_actions_in_order_and_may_use_the_tables(net: Net) -> None:

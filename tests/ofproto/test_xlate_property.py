@@ -241,7 +241,7 @@ class World:
         )
         port = self.naive["br0"].ports[number]
         port.mode, port.tag, port.no_flood, port.no_fwd = mode, tag, no_flood, no_fwd
-        port.trunks = trunks if mode in ("trunk", "access") or not trunks else (trunks | {tag}) - {0}
+        port.trunks = trunks if mode in ("trunk", "access") else ((trunks or frozenset(range(4096))) | {tag}) - {0}
 
     def expected(self, p: dict, in_port: int) -> list:
         return [

@@ -207,7 +207,7 @@ def normal(bridge: Bridge, p: Packet, run: Run) -> None:
 def normal_to(bridge: Bridge, p: Packet, run: Run, port: Port, vlan: int) -> None:
     pcp = p["tags"][0][1] & 0xE000 if p["tags"] else 0
     saved = list(p["tags"])
-    if vlan == 0 or port.mode == "access" or (port.mode == "native-untagged" and vlan == port.tag):
+    if vlan | pcp == 0 or port.mode == "access" or (port.mode == "native-untagged" and vlan == port.tag):
         p["tags"] = saved[1:]
     elif saved:
         p["tags"] = [(saved[0][0], pcp | vlan), *saved[1:]]
