@@ -70,6 +70,13 @@ def host(daemon: Daemon, bridge: str, kind: str, address: str, *settings: str) -
         daemon.vsctl("--if-exists", "del-port", port)
 
 
+@contextlib.contextmanager
+def pair(daemon: Daemon, bridge: str, kind: str) -> Iterator[tuple[Host, Host]]:
+    """Make two hosts, 10.1.0.1 on a system port and 10.1.0.2 on one of the kind `kind`."""
+    with host(daemon, bridge, "system", "10.1.0.1/24") as one, host(daemon, bridge, kind, "10.1.0.2/24") as other:
+        yield one, other
+
+
 def transfer(source: Host, target: Host, n_bytes: int) -> None:
     """Send `n_bytes` random bytes by TCP and check at the other end that they arrive as they were."""
     data = random.Random(n_bytes).randbytes(n_bytes)
