@@ -86,7 +86,7 @@ class Bridge:
         self.ports_by_name: dict[str, RunningPort] = {}
         self.numbers: dict[int, RunningPort] = {}
         self.channel = Channel(self)
-        self.channel.on_controllers_changed = self.fail_mode_changed
+        self.channel.on_controllers_changed = self.controllers_changed
         self.fail_open = False
         self.last_number = 0
 
@@ -257,6 +257,11 @@ class Bridge:
             self.flow_removed_ready(self.flows.flush(reason=2))
             self.fail_open = False
         self.fail_mode_changed()
+
+    def controllers_changed(self) -> None:
+        """Take note that a controller came, went or failed: clients poll Controller.is_connected."""
+        self.fail_mode_changed()
+        self.core.status_changed()
 
     def fail_mode_changed(self) -> None:
         """Keep the rule of fail mode standalone (CH.10): NORMAL for all, while there is no controller."""

@@ -31,6 +31,7 @@ class Core:
         self.datapath = Datapath(n_forwarders)
         self.datapath.set_miss_hook(self.switch.miss_hook)
         self.bridges: dict[str, Bridge] = {}
+        self.status_changed: Callable[[], None] = lambda: None  # what the database is to hear of soon has changed
         self._timers: list[clock_module.Handle] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._collected_version = 0

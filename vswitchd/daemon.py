@@ -72,6 +72,7 @@ class Daemon:
 
     async def _run_with_pidfile(self) -> None:
         self.core = Core(self.n_forwarders)
+        self.core.status_changed = self._poke.set
         self.core.start()
         try:
             await self._open_database()
