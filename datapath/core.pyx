@@ -129,6 +129,7 @@ cdef class Core:
     def __cinit__(self, uint32_t n_forwarders, bint inline=False):
         cdef size_t n_bytes = (sizeof(Forwarder) + CACHE_LINE - 1) & ~<size_t> (CACHE_LINE - 1)
         cdef uint32_t i
+        self.completion_fd = -1        # __dealloc__ runs whatever is raised here, and 0 is somebody else's
         if not 0 < n_forwarders <= FORWARDERS_MAX:
             raise ConfigError(f"{n_forwarders} forwarders are not in 1..{FORWARDERS_MAX}")
         self.inline = inline

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+
 import pytest
 
 from datapath.datapath import Datapath
@@ -298,6 +301,16 @@ def test_callback_that_raises_does_not_keep_the_others_from_running():
 
 
 @pytest.mark.parametrize("count", [0, 17])
-def test_number_of_forwarders_is_checked(count):
-    with pytest.raises(ConfigError):
-        Datapath(count)
+def test_number_of_forwarders_is_checked_and_no_descriptor_is_lost(count):
+    with open(os.devnull, "rb") as stands_in_for_zero:
+        saved = os.dup(0) if os.path.exists("/proc/self/fd/0") else None
+        os.dup2(stands_in_for_zero.fileno(), 0)
+        try:
+            with pytest.raises(ConfigError):
+                Datapath(count)
+            gc.collect()
+            assert os.path.exists("/proc/self/fd/0")
+        finally:
+            if saved is not None:
+                os.dup2(saved, 0)
+                os.close(saved)
