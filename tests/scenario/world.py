@@ -64,8 +64,9 @@ class Real:
         self.cable(True)
         self.dp.start()
 
-    def add_wire(self, wire: Wire) -> None:
-        self.pipes[wire] = PipePort(f"{wire[0]}-{wire[1] & 0xFFFF}", size=1 << 16)
+    def add_wire(self, wire: Wire, **options: Any) -> None:
+        """Add a port with a pipe; options: see PipePort."""
+        self.pipes[wire] = PipePort(f"{wire[0]}-{wire[1] & 0xFFFF}", size=1 << 16, **options)
         self.numbers[wire] = self.dp.add_port(self.pipes[wire])
         self.bridges[wire[0]].add_port(wire[1], self.numbers[wire], f"{wire[0]}-{wire[1] & 0xFFFF}")
 
