@@ -1,4 +1,4 @@
-"""After a barrier no frame is handled by older tables, on any forwarder, caches included (OF.09, MS.24, DP.14).
+"""After a barrier no frame is handled by older tables, on any forwarder, caches included (OF.10, MS.36).
 
 Threads flood two ports, one for each forwarder, across thousands of flow-mods, each followed by a barrier. A frame
 carries in its destination address the number of the last barrier that had completed when it was injected; the flow that
