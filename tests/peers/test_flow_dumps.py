@@ -76,10 +76,8 @@ def complaint(done) -> list[str]:
 def test_every_flow_is_accepted_and_shown_as_open_vswitch_shows_it(empty, dialect):
     options = OPTIONS[dialect]
     flows = ANY_VERSION + (ONLY_13 if dialect == "openflow13" else [])
-    for flow in flows:
-        ours, real = (peer.run(*options, "add-flow", BRIDGE, flow.strip()) for peer in empty)
-        assert (flow, ours.returncode, complaint(ours)) == (flow, real.returncode, complaint(real))
-        assert (flow, real.returncode) == (flow, 0)
+    for peer in empty:
+        peer.ok(*options, "add-flows", BRIDGE, "-", stdin="\n".join(flows))
     # Earlier versions cannot say everything that 1.3 can, and ovs-ofctl stops reading at the first flow like that.
     for shown in [options] if dialect == "openflow13" else OPTIONS.values():
         ours, real = (peer.ok(*shown, "dump-flows", BRIDGE) for peer in empty)
@@ -161,7 +159,7 @@ def test_a_flow_that_is_refused_is_refused_with_the_same_error(empty, flow):
     for options in OPTIONS.values():
         ours, real = (peer.run(*options, "add-flow", BRIDGE, flow) for peer in empty)
         assert (options, ours.returncode, complaint(ours)) == (options, real.returncode, complaint(real))
-        assert flow_lines(empty[0].ok("dump-flows", BRIDGE)) == flow_lines(empty[1].ok("dump-flows", BRIDGE))
+    assert flow_lines(empty[0].ok("dump-flows", BRIDGE)) == flow_lines(empty[1].ok("dump-flows", BRIDGE))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
