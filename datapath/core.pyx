@@ -17,7 +17,6 @@ from posix.unistd cimport close
 from datapath.act cimport ActOp
 from datapath.atomic cimport load_relaxed
 from datapath.drops cimport DROP_MISS_NO_BRIDGE, N_DROP_REASONS
-from datapath.execute cimport Sender
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.forwarder cimport (
     Forwarder, forwarder_destroy, forwarder_init, forwarder_loop, forwarder_step, monotonic_ns,
@@ -105,7 +104,8 @@ cdef class Request:
         self.rows = []
 
 
-@cython.no_gc_clear            # the hook must outlive the megaflows that __dealloc__ lets go of, also in a reference cycle
+# The hook must outlive the megaflows that __dealloc__ lets go of, also in a reference cycle.
+@cython.no_gc_clear
 cdef class Core:
     """Forwarders and their mailboxes.
 
@@ -123,18 +123,22 @@ cdef class Core:
     cdef readonly int completion_fd    # readable while `done` or `ready` hold something
     cdef list ready                    # callbacks of finished requests
     cdef list threads
+    cdef bint made                     # completion_fd is ours: __dealloc__ also runs when the arguments were refused
+    cdef set attached                  # handles that forwarders point into: a datapath may be dropped without stop()
     cdef object collecting             # lock: whoever waits for completions is the only one to take them, so that
                                        # none is missed
 
     def __cinit__(self, uint32_t n_forwarders, bint inline=False):
         cdef size_t n_bytes = (sizeof(Forwarder) + CACHE_LINE - 1) & ~<size_t> (CACHE_LINE - 1)
         cdef uint32_t i
-        self.completion_fd = -1        # __dealloc__ runs whatever is raised here, and 0 is somebody else's
+        self.completion_fd = -1
+        self.made = True
         if not 0 < n_forwarders <= FORWARDERS_MAX:
             raise ConfigError(f"{n_forwarders} forwarders are not in 1..{FORWARDERS_MAX}")
         self.inline = inline
         self.ready = []
         self.threads = []
+        self.attached = set()
         self.collecting = threading.Lock()
         self.handler = MissHandler(NULL, no_translate, no_credit, no_release, no_punt, no_version, no_changes)
         self.completion_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
@@ -151,9 +155,12 @@ cdef class Core:
     def __dealloc__(self):
         cdef uint32_t i
         for i in range(self.n_forwarders):
+            drop_commands(stack_take_all(&self.fwds[i].box.inward))
+            drop_commands(self.fwds[i].sweeps)
             forwarder_destroy(self.fwds[i])
             free(self.fwds[i])
-        if self.completion_fd >= 0:
+        drop_commands(stack_take_all(&self.done))
+        if self.made and self.completion_fd >= 0:
             close(self.completion_fd)
 
     # ---- threads ----
@@ -162,6 +169,8 @@ cdef class Core:
         """Let `hook` translate what misses. Raises InternalError while forwarders run."""
         if self.running:
             raise InternalError("the miss hook cannot change while forwarders run")
+        if hook.handler.translate == NULL:
+            raise InternalError("the miss hook has no functions")
         self.flush()           # what megaflows hold belongs to the old hook
         self.hook = hook
         self.handler = hook.handler
@@ -319,6 +328,7 @@ cdef class Core:
         handle.port.port_no = number
         handle.port.rx_forwarder = receiver
         handle.attached = True
+        self.attached.add(handle)
         for i in range(self.n_forwarders):
             command = self.new_command(CMD_ATTACH)
             command.port = &handle.port
@@ -339,6 +349,7 @@ cdef class Core:
             self.post(i, command, request)
         self.wait(request)
         handle.attached = False
+        self.attached.discard(handle)
 
     cdef Request post_barrier(self, callback):
         cdef Request request = Request(callback)
@@ -346,14 +357,19 @@ cdef class Core:
         for i in range(self.n_forwarders):
             if not (self.running and mailbox_passed(&self.fwds[i].box)):
                 self.post(i, self.new_command(CMD_BARRIER), request)
-        if request.remaining == 0 and callback is not None:
-            self.ready.append(callback)
-            fd_signal(self.completion_fd)
         return request
 
-    def barrier(self, callback) -> None:
-        """Call back when each forwarder has finished what it received before and will read the tables anew."""
-        self.post_barrier(callback)
+    def barrier(self, callback) -> bool:
+        """Call back when each forwarder has finished what it received before and will read the tables anew.
+
+        Returns True, and never calls back, when that is so already because all of them sleep.
+        """
+        return self.post_barrier(callback).remaining == 0
+
+    def call_soon(self, callback) -> None:
+        """Let `run_callbacks` call `callback` with what else has finished."""
+        self.ready.append(callback)
+        fd_signal(self.completion_fd)
 
     def barrier_wait(self) -> None:
         """Return when each forwarder has passed a barrier."""
@@ -397,6 +413,8 @@ cdef class Core:
         cdef Command *command
         if not 0 < n_bytes <= LARGE_FRAME_MAX:
             raise ConfigError(f"a frame of {n_bytes} bytes is not in 1..{LARGE_FRAME_MAX}")
+        if hook.translate == NULL:
+            raise InternalError("the hook has no function")
         command = self.new_command(CMD_EXECUTE)
         command.frame = <uint8_t *> malloc(n_bytes)
         if command.frame == NULL:
@@ -442,6 +460,16 @@ cdef class Core:
             "drops": named(fwd.sender.drops),
             "orphans": named(fwd.sender.orphans),
         }
+
+
+cdef void drop_commands(Command *command) noexcept:
+    """Free commands that nobody will run or collect any more, oldest first, with what they keep."""
+    cdef Command *following
+    while command != NULL:
+        following = command.next
+        Py_DECREF(<object> command.request)
+        command_free(command)
+        command = following
 
 
 cdef dict named(const uint64_t *counts):

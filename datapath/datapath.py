@@ -158,13 +158,14 @@ class Datapath:
         Every frame received after that is handled with the tables as they are published now, caches included; frames
         given to ``execute`` before have been sent.
         """
-        self._core.barrier(callback)
+        if self._core.barrier(callback):
+            self._core.call_soon(callback)
 
     async def barrier_async(self) -> None:
         """Return when each forwarder has passed a barrier; somebody must call ``run_callbacks``."""
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._core.barrier(lambda: None if passed.done() else passed.set_result(None))
-        await passed
+        if not self._core.barrier(lambda: None if passed.done() else passed.set_result(None)):
+            await passed
 
     def barrier_wait(self) -> None:
         """Return when each forwarder has passed a barrier."""
