@@ -19,18 +19,17 @@ from libc.string cimport memset
 
 from datapath.act cimport ActBuf
 from datapath.bytes cimport htobe16
-from datapath.flow_key cimport FlowKey, N_SLOTS, OFS_VLAN_TCI, SLOT_VLAN2_TPID, SLOT_VLAN_TCI
-from ofproto.credits cimport CREDIT_RULE, CreditItem, PuntInfo
+from datapath.flow_key cimport FlowKey, OFS_VLAN_TCI, SLOT_VLAN2_TPID, SLOT_VLAN_TCI
+from datapath.headers cimport VLAN_PRESENT
+from ofproto.credits cimport CREDIT_RULE, CreditItem
 from ofproto.field cimport FIELD
-from ofproto.ofact cimport OfAct
-from ofproto.switch cimport Bridge, OfPort, Switch
+from ofproto.switch cimport Bridge, Switch
 
 cdef enum:
     DEPTH_MAX = 64             # nested resubmits to the same or an earlier table, and patch ports (OF.24)
     RESUBMITS_MAX = 4096       # per packet
     STACK_MAX = 512            # values on the stack
     STACK_WORDS = 16           # 64-bit words of a value, least significant first
-    OFPP_UNSET = 0xfffffff7    # actset_output without an output
     VLAN_SLOT_BYTES = 8        # vlan_tci, vlan_tpid, vlan2_tci, vlan2_tpid lie together
     DEEP_TAGS_MAX = 6          # tags below the two that the key holds; a push beyond is an error
 
@@ -66,6 +65,7 @@ cdef struct XlateContext:
     uint64_t version           # of the tables
     int64_t now_ns
     uint64_t tags              # what the result depends on
+    uint64_t dst_tags          # of the destinations that were looked up in MAC tables
     uint64_t cookie            # of the rule whose actions run
     uint32_t skb_priority_be   # of the packet as received
     uint32_t depth
@@ -129,8 +129,8 @@ cdef inline void write_slot(XlateContext *ctx, uint32_t slot, uint32_t ofs, uint
 # Announce a write to a VLAN slot: whether there are tags decides what has to be done, so it counts as read. The caller
 # stores the bits and marks them in det.
 cdef inline void write_vlan(XlateContext *ctx) noexcept nogil:
-    ctx.reads.pkt.vlan_tci |= htobe16(0x1000)
-    ctx.reads.pkt.vlan2_tci |= htobe16(0x1000)
+    ctx.reads.pkt.vlan_tci |= htobe16(VLAN_PRESENT)
+    ctx.reads.pkt.vlan2_tci |= htobe16(VLAN_PRESENT)
     fold(ctx, OFS_VLAN_TCI, VLAN_SLOT_BYTES)
     touch(ctx, SLOT_VLAN_TCI)
 

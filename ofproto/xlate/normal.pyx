@@ -1,6 +1,6 @@
 """Action NORMAL: see normal.pxd. Learning is only noted here; translate.pyx applies it before the packet is output."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from datapath.bytes cimport be16toh, be32toh, htobe16
@@ -8,10 +8,11 @@ from datapath.drops cimport (
     DROP_NO_FLOOD_PORTS, DROP_NOT_IN_PIPELINE, DROP_OUT_OF_MEMORY, DROP_OWN_SOURCE, DROP_RESERVED_MULTICAST,
 )
 from datapath.flow_key cimport OFS_ETH_DST, OFS_ETH_SRC, OFS_IP_DST, OFS_IP_SRC, OFS_NW_PROTO, OFS_VLAN_TCI
+from datapath.headers cimport ETH_ARP, ETH_VLAN, VLAN_PCP, VLAN_PRESENT, VLAN_VID
 from ofproto.credits cimport CREDIT_MAC, CreditItem
-from ofproto.flow_mod cimport OFPP_ANY, OFPP_CONTROLLER
 from ofproto.l2.mac_table cimport mac_find, mac_is_news
-from ofproto.l2.vlan cimport TCI_PCP, TCI_PRESENT, TCI_VID, vlan_admit, vlan_carried, vlan_inside, vlan_outside
+from ofproto.l2.vlan cimport vlan_admit, vlan_carried, vlan_inside, vlan_outside
+from ofproto.of_number cimport OFPP_ANY, OFPP_CONTROLLER
 from ofproto.switch cimport MacEntry, OfPort, PORT_NO_FLOOD, bridge_port, mac_tag
 from ofproto.xlate.context cimport (
     DeepTags, Learn, VLAN_SLOT_BYTES, XlateContext, add_credit, fold, grow_add, note_drop, read_bytes,
@@ -20,10 +21,8 @@ from ofproto.xlate.emit cimport emit_port, is_to
 from ofproto.xlate.vlan_ops cimport vlan_pop, vlan_push, vlan_set
 
 cdef enum:
-    ETH_TYPE_ARP = 0x0806
     ARP_REQUEST = 1
     ARP_REPLY = 2
-    TPID_8021Q = 0x8100
 
 cdef const char *BROADCAST = b"\xff\xff\xff\xff\xff\xff"
 
@@ -76,7 +75,7 @@ cdef bint is_reserved(const uint8_t *mac) noexcept nogil:
 
 cdef bint is_grat_arp(XlateContext *ctx) noexcept nogil:
     """A broadcast ARP reply, or a broadcast request for the sender's own address."""
-    if ctx.key.pkt.eth_type != htobe16(ETH_TYPE_ARP) or not is_to(ctx, BROADCAST):
+    if ctx.key.pkt.eth_type != htobe16(ETH_ARP) or not is_to(ctx, BROADCAST):
         return False
     read_bytes(ctx, OFS_NW_PROTO, 1)
     if ctx.key.pkt.nw_proto != ARP_REQUEST:
@@ -136,6 +135,7 @@ cdef OfPort *port_of_destination(XlateContext *ctx, uint16_t vlan) noexcept nogi
     ctx.tags |= mac_tag(ctx.bridge, dst, vlan)
     if port != NULL:
         return port
+    ctx.dst_tags |= mac_tag(ctx.bridge, dst, vlan)
     entry = mac_find(&ctx.bridge.macs, dst, vlan)
     return entry.port if entry != NULL else NULL
 
@@ -145,23 +145,23 @@ cdef void put_tag(XlateContext *ctx, uint16_t tci, uint16_t want) noexcept nogil
     if want == 0:
         vlan_pop(ctx)
         return
-    ctx.reads.pkt.vlan_tci |= htobe16(TCI_PCP)
-    if tci & TCI_PRESENT:
+    ctx.reads.pkt.vlan_tci |= htobe16(VLAN_PCP)
+    if tci & VLAN_PRESENT:
         vlan_set(ctx, want, 0xffff)
     else:
-        vlan_push(ctx, TPID_8021Q, want)
+        vlan_push(ctx, ETH_VLAN, want)
 
 
 cdef void emit_tagged(XlateContext *ctx, OfPort *port, uint16_t vlan) noexcept nogil:
     """Send to a port with the tag that its VLAN mode wants; the key is afterwards as before."""
     cdef uint16_t tci = be16toh(ctx.key.pkt.vlan_tci)
-    cdef uint16_t want = vlan_outside(port, vlan, tci & TCI_PCP)
+    cdef uint16_t want = vlan_outside(port, vlan, tci & VLAN_PCP)
     cdef uint8_t[VLAN_SLOT_BYTES] key
     cdef uint8_t[VLAN_SLOT_BYTES] det
     cdef DeepTags deep = ctx.key_deep
-    if vlan == 0 and tci & TCI_PRESENT:
-        ctx.reads.pkt.vlan_tci |= htobe16(TCI_PCP)         # whether there is a priority decides about the tag
-    if (want ^ tci) & (TCI_VID | TCI_PRESENT) == 0:
+    if vlan == 0 and tci & VLAN_PRESENT:
+        ctx.reads.pkt.vlan_tci |= htobe16(VLAN_PCP)         # whether there is a priority decides about the tag
+    if (want ^ tci) & (VLAN_VID | VLAN_PRESENT) == 0:
         emit_port(ctx, port)
         return
     memcpy(&key[0], <uint8_t *>&ctx.key + OFS_VLAN_TCI, VLAN_SLOT_BYTES)
@@ -207,7 +207,7 @@ cdef void normal(XlateContext *ctx) noexcept nogil:
         return
     read_bytes(ctx, OFS_ETH_SRC, 6)
     read_bytes(ctx, OFS_ETH_DST, 6)
-    ctx.reads.pkt.vlan_tci |= htobe16(TCI_VID | TCI_PRESENT)
+    ctx.reads.pkt.vlan_tci |= htobe16(VLAN_VID | VLAN_PRESENT)
     reason = vlan_admit(in_port, tci)
     if reason:
         note_drop(ctx, reason)

@@ -4,38 +4,33 @@ Learning happens between translation and output, because the answer to this very
 thread has run. It takes the write lock only when there is news; an address that is known where it is costs nothing.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from datapath.act cimport ACT_PUNT, act_drop
 from datapath.bytes cimport be32toh, htobe16, htobe32
-from datapath.drops cimport DROP_MISS_FAILED, DROP_MISS_NO_BRIDGE, DROP_NONE, DROP_OUT_OF_MEMORY, DROP_TOO_MANY_ACTIONS
+from datapath.drops cimport DROP_MISS_NO_BRIDGE, DROP_NONE, DROP_OUT_OF_MEMORY, DROP_TOO_MANY_ACTIONS
 from datapath.flow_key cimport (
-    FlowKey, KEY_PACKET_WORDS, KEY_WORDS, OFS_ETH_TYPE, OFS_IN_PORT, OFS_NW_FRAG, OFS_PACKET_TYPE, OFS_RECIRC_ID,
-    PacketKey,
+    FlowKey, KEY_PACKET_WORDS, KEY_WORDS, OFS_ETH_TYPE, OFS_NW_FRAG, OFS_PACKET_TYPE, OFS_RECIRC_ID, PacketKey,
 )
+from datapath.headers cimport ETH_IPV4, ETH_IPV6, VLAN_PRESENT
 from datapath.packet cimport Packet
 from datapath.ports.port cimport PORTS_MAX
 from datapath.upcall cimport Translation
 from ofproto.credits cimport CREDIT_RULE, CreditItem, PuntInfo, credit_make
 from ofproto.l2.mac_table cimport mac_learn
+from ofproto.of_number cimport COOKIE_NONE, OFPP_UNSET
 from ofproto.rule cimport rule_unref
 from ofproto.switch cimport (
-    Bridge, OfPort, Switch, bridge_port, bridge_tag, switch_bridge, switch_edit_begin, switch_edit_end,
-    switch_read_lock, switch_unlock,
+    Bridge, OfPort, bridge_port, bridge_tag, switch_bridge, switch_edit_begin, switch_edit_end, switch_read_lock,
+    switch_unlock,
 )
 from ofproto.xlate.apply cimport apply_list
-from ofproto.xlate.context cimport Learn, OFPP_UNSET, XlateContext, context_start, cookie_of_first, fold_all, read_bytes
+from ofproto.xlate.context cimport Learn, XlateContext, context_start, cookie_of_first, fold_all, read_bytes
 from ofproto.xlate.emit cimport may_receive
 
 cdef enum:
-    ETH_TYPE_IP = 0x0800
-    ETH_TYPE_IPV6 = 0x86dd
-    ETH_TYPE_ARP = 0x0806
     NO_TABLE = 0xff
-
-cdef enum:
-    COOKIE_NONE = 0xffffffffffffffff
 
 
 # -- start
@@ -52,7 +47,7 @@ cdef void load_key(XlateContext *ctx, const PacketKey *key, uint32_t in_port) no
     read_bytes(ctx, OFS_RECIRC_ID, 4)
     read_bytes(ctx, OFS_PACKET_TYPE, 4)
     read_bytes(ctx, OFS_ETH_TYPE, 2)
-    if key.eth_type == htobe16(ETH_TYPE_IP) or key.eth_type == htobe16(ETH_TYPE_IPV6):
+    if key.eth_type == htobe16(ETH_IPV4) or key.eth_type == htobe16(ETH_IPV6):
         read_bytes(ctx, OFS_NW_FRAG, 1)
 
 
@@ -91,10 +86,10 @@ cdef void put_mask(XlateContext *ctx, Translation *out) noexcept nogil:
     fold_all(ctx)
     mask.pkt.in_port = mask.pkt.recirc_id = <uint32_t>0xffffffff
     if mask.pkt.vlan_tci:
-        mask.pkt.vlan_tci |= htobe16(0x1000)               # without the present bit a tag's contents mean nothing
+        mask.pkt.vlan_tci |= htobe16(VLAN_PRESENT)               # without the present bit a tag's contents mean nothing
     if mask.pkt.vlan2_tci:
-        mask.pkt.vlan2_tci |= htobe16(0x1000)
-        mask.pkt.vlan_tci |= htobe16(0x1000)
+        mask.pkt.vlan2_tci |= htobe16(VLAN_PRESENT)
+        mask.pkt.vlan_tci |= htobe16(VLAN_PRESENT)
     memcpy(&out.mask[0], mask, KEY_PACKET_WORDS * 8)
 
 
@@ -161,10 +156,14 @@ cdef uint64_t learn_all(XlateContext *ctx) noexcept nogil:
 
 
 cdef void apply_learning(XlateContext *ctx, Translation *out) noexcept nogil:
-    """Apply and publish. If nothing else was published since, the result is already that of the new version."""
+    """Apply and publish.
+
+    If nothing else was published since, the result is already that of the new version, unless the packet itself asked
+    for an address before it showed it (or before learning evicted it).
+    """
     cdef uint64_t version = switch_edit_begin(ctx.sw)
     cdef uint64_t tags = learn_all(ctx)
-    if tags and version == ctx.version + 1:
+    if tags and not tags & ctx.dst_tags and version == ctx.version + 1:
         out.version = version
     switch_edit_end(ctx.sw, tags)
 
