@@ -22,6 +22,8 @@ R_NO_MATCH, R_ACTION, R_INVALID_TTL, R_ACTION_SET, R_PACKET_OUT, R_EXPLICIT_MISS
 FRAGS_NORMAL, FRAGS_DROP, FRAGS_NX = 0, 1, 3
 STP_MAC, BROADCAST = 0x0180C2000000, 0xFFFFFFFFFFFF
 NO_COOKIE = 0xFFFFFFFFFFFFFFFF
+NS = 1_000_000_000
+MAC_AGE = 300 * NS
 DEPTH, RESUBMITS, STACK, TAGS = 64, 4096, 512, 8
 PIPELINE = (*REGS, "metadata", "tun_id")
 Action = tuple[Any, ...]
@@ -44,7 +46,11 @@ class Rule:
     match: dict[str, tuple[int, int]]
     actions: list[Action]
     cookie: int
+    idle: int = 0  # time-outs in seconds, 0 = none
+    hard: int = 0
     packets: int = 0
+    used: int = 0  # time of the last packet, of a new flow that of its making
+    modified: int = 0
 
     @property
     def is_miss(self) -> bool:
@@ -79,6 +85,8 @@ class Bridge:
     ports: dict[int, Port] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     macs: dict[tuple[int, int], int] = field(default_factory=dict)
+    seen: dict[tuple[int, int], int] = field(default_factory=dict)  # when a MAC was last seen
+    now: int = 0  # ns; whoever drives the oracle sets it
     forward_bpdu: bool = False
     standalone: bool = False
     miss_punt: bool = False
@@ -92,9 +100,11 @@ class Bridge:
     # -- flow-mods
 
     def add(self, rule: Rule, reset_counts: bool) -> None:
+        rule.used = rule.modified = self.now
         for old in self.rules:
             if (old.table, old.priority, old.match) == (rule.table, rule.priority, rule.match):
                 rule.packets = 0 if reset_counts else old.packets
+                rule.used = old.used
                 self.rules.remove(old)
                 break
         self.rules.append(rule)
@@ -108,7 +118,7 @@ class Bridge:
     def modify(self, rule: Rule, strict: bool, version: int) -> None:
         found = self.meeting(rule.table, rule.match, strict, rule.priority)
         for old in found:
-            old.actions = rule.actions
+            old.actions, old.modified = rule.actions, self.now
             old.cookie = rule.cookie if version == 1 else old.cookie
         if not found and version == 1:
             self.add(rule, True)
@@ -116,6 +126,16 @@ class Bridge:
     def delete(self, rule: Rule, strict: bool) -> None:
         for old in self.meeting(rule.table, rule.match, strict, rule.priority):
             self.rules.remove(old)
+
+    # -- time
+
+    def expire(self) -> None:
+        """Remove what has timed out: flows, and MACs after 300 seconds."""
+        for rule in list(self.rules):
+            idle = rule.idle and self.now - rule.used >= rule.idle * NS
+            if idle or (rule.hard and self.now - rule.modified >= rule.hard * NS):
+                self.rules.remove(rule)
+        self.macs = {mac: port for mac, port in self.macs.items() if self.now - self.seen[mac] < MAC_AGE}
 
     def port_vlan(self, number: int, mode: str, tag: int, trunks: frozenset[int]) -> None:
         port = self.ports[number]
@@ -242,6 +262,7 @@ def enter_table(run: Run, before: int, in_port: int, honour_miss: bool) -> None:
 def run_rule(run: Run, rule: Rule, deepens: bool) -> None:
     saved = run.cookie, run.miss_rule
     rule.packets += 1
+    rule.used = run.bridge.now
     if run.first_cookie is None:
         run.first_cookie = rule.cookie
     run.cookie, run.miss_rule = rule.cookie, rule.is_miss
@@ -441,6 +462,7 @@ def normal(run: Run) -> None:
             return
         if not key["eth_src"] >> 40 & 1:
             bridge.macs[key["eth_src"], vlan] = port.number
+            bridge.seen[key["eth_src"], vlan] = bridge.now
     assert vlan is not None
     known = bridge.macs.get((key["eth_dst"], vlan))
     if known is None:

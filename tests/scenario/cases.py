@@ -140,6 +140,7 @@ class Generator:
         self.rng, self.learning = random.Random(seed), learning
         self.cookie = 0
         self.seen: list[bytes] = []
+        self.recipes: list[frames.Picks] = []
         self.known: list[tuple[str, Mod]] = []
         self.shapes = list(shapes().values())
 
@@ -328,7 +329,8 @@ class Generator:
         self.cookie += 1
         encoding = self.encoding(match)
         actions = () if command.startswith("delete") else self.actions(match, table, 4 if encoding == "13" else 1)
-        return Mod(command, table, priority, match, actions, self.cookie, encoding)
+        times = self.rng.choice(((0, 0), (0, 0), (0, 0), (20, 0), (0, 20), (5, 40)))
+        return Mod(command, table, priority, match, actions, self.cookie, encoding, *times)
 
     def new_flow(self) -> tuple:
         bridge = self.rng.choice(("br0", "br0", "br0", "br1"))
@@ -381,8 +383,10 @@ class Generator:
     def bridge_step(self) -> tuple:
         bridge = self.rng.choice(("br0", "br1"))
         choice = self.rng.choice(
-            ("forward_bpdu", "standalone", "miss_punt", "ttl_punt", "frag_mode", "cable", "fdb_flush", "push")
+            ("forward_bpdu", "standalone", "miss_punt", "ttl_punt", "frag_mode", "cable", "fdb_flush", "push", "later")
         )
+        if choice == "later":
+            return ("later", self.rng.choice((1, 4, 6, 21, 41, 301)))
         if choice == "cable":
             return ("cable", self.chance(0.7))
         if choice in ("push", "fdb_flush"):
@@ -393,10 +397,17 @@ class Generator:
         return ("bridge_config", bridge, "standalone_normal" if choice == "standalone" else choice, choice, value)
 
     def frame(self) -> bytes:
-        if self.seen and self.chance(0.6):
+        """One that was sent before, one that differs from such a one in a single choice, or a new one."""
+        if self.seen and self.chance(0.4):
             return self.rng.choice(self.seen)
-        frame = frames.frame(self.rng)
+        if self.recipes and self.chance(0.6):
+            picks: frames.Picks | None = self.rng.choice(self.recipes).varied()
+            frame = frames.build(picks)
+        else:
+            frame, picks = frames.frame(self.rng)
         self.seen.append(frame)
+        if picks is not None:
+            self.recipes.append(picks)
         return frame
 
     def packets(self) -> tuple:
@@ -404,7 +415,7 @@ class Generator:
         number = self.rng.choice(WIRES[bridge])
         if self.chance(0.06):
             actions = tuple(self.packet_out_action() for _ in range(self.rng.choice((1, 2))))
-            return ("packet_out", bridge, number, actions, frames.build(self.rng))
+            return ("packet_out", bridge, number, actions, frames.build(frames.Picks(self.rng)))
         if self.learning or self.chance(0.5):
             return ("send", ((bridge, number, self.frame()),))
         ports = [(name, n) for name in WIRES for n in WIRES[name]]

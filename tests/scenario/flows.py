@@ -80,6 +80,8 @@ class Mod:
     actions: tuple[Action, ...]
     cookie: int
     encoding: str = "13"
+    idle: int = 0
+    hard: int = 0
 
     @property
     def version(self) -> int:
@@ -384,13 +386,24 @@ def flow_mod(mod: Mod) -> bytes:
         cookie = 0 if mod.command != "add" else mod.cookie  # else it would have to match
         entries = nx_match(mod.match, True)
         body = struct.pack(
-            "!QQBBHHHIIIH2x", cookie, 0, mod.table, command, 0, 0, mod.priority, NO_BUFFER, OFPP_ANY, OFPP_ANY, 0
+            "!QQBBHHHIIIH2x",
+            cookie,
+            0,
+            mod.table,
+            command,
+            mod.idle,
+            mod.hard,
+            mod.priority,
+            NO_BUFFER,
+            OFPP_ANY,
+            OFPP_ANY,
+            0,
         )
         return message(
             4, 14, body + pad8(struct.pack("!HH", 1, 4 + len(entries)) + entries) + instructions_wire(mod.actions)
         )
     actions = actions_wire(mod.actions, 1)
-    tail = struct.pack("!HHHHIHH", mod.table << 8 | command, 0, 0, mod.priority, NO_BUFFER, 0xFFFF, 0)
+    tail = struct.pack("!HHHHIHH", mod.table << 8 | command, mod.idle, mod.hard, mod.priority, NO_BUFFER, 0xFFFF, 0)
     if mod.encoding == "10":
         match = match10(mod.match)
         assert match is not None
@@ -437,5 +450,6 @@ def text(mod: Mod) -> str:
     """One line for a report."""
     match = ",".join(f"{name}={value:#x}/{mask:#x}" for name, value, mask in views(mod.match, mod.encoding == "13"))
     actions = ",".join(map(action_text, mod.actions)) or "drop"
-    where = f"table={mod.table},priority={mod.priority},cookie={mod.cookie:#x}"
+    times = f"idle={mod.idle},hard={mod.hard}," if mod.idle or mod.hard else ""
+    where = f"{times}table={mod.table},priority={mod.priority},cookie={mod.cookie:#x}"
     return f"{mod.command}[{mod.encoding}] {where},{match or 'any'} actions={actions}"

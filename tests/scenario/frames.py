@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 from tests.oracle.packet_shapes import damaged, frames
 from tests.oracle.packets import crc32c, fold, ones_sum
@@ -30,7 +32,7 @@ def with_csum(data: bytes, at: int, pseudo: bytes, zero_is_none: bool = False) -
     return data[:at] + (value or 0xFFFF if zero_is_none else value).to_bytes(2, "big") + data[at + 2 :]
 
 
-def l4(rng: random.Random, proto: int, pseudo: bytes, six: bool) -> bytes:
+def l4(rng: Picks, proto: int, pseudo: bytes, six: bool) -> bytes:
     sport, dport, payload = rng.choice(PORTS), rng.choice(PORTS), bytes(rng.choice((0, 1, 7, 20)))
     if proto == 6:
         data = struct.pack("!HHIIHHHH", sport, dport, 1, 2, 0x5000 | rng.choice((2, 0x10, 0x12)), 99, 0, 0) + payload
@@ -51,7 +53,7 @@ def l4(rng: random.Random, proto: int, pseudo: bytes, six: bool) -> bytes:
     return payload
 
 
-def icmp6(rng: random.Random) -> bytes:
+def icmp6(rng: Picks) -> bytes:
     kind = rng.choice((135, 136, 128))
     if kind == 128:
         return struct.pack("!BBHI", kind, 0, 0, 1)
@@ -59,7 +61,7 @@ def icmp6(rng: random.Random) -> bytes:
     return struct.pack("!BBHI", kind, 0, 0, 0) + rng.choice(IP6S).to_bytes(16, "big") + option * rng.choice((1, 1, 0))
 
 
-def ipv4(rng: random.Random) -> bytes:
+def ipv4(rng: Picks) -> bytes:
     src, dst, proto = rng.choice(IPS), rng.choice(IPS), rng.choice((6, 6, 17, 17, 1, 132, 47))
     fragment = rng.choice((0, 0, 0, 0, 0, 0x2000, 0x2003, 5))
     pseudo = struct.pack("!IIH", src, dst, proto)
@@ -70,7 +72,7 @@ def ipv4(rng: random.Random) -> bytes:
     return with_csum(head, 10, b"") + data
 
 
-def ipv6(rng: random.Random) -> bytes:
+def ipv6(rng: Picks) -> bytes:
     src, dst, proto = rng.choice(IP6S), rng.choice(IP6S), rng.choice((6, 17, 58, 58, 132))
     addresses = src.to_bytes(16, "big") + dst.to_bytes(16, "big")
     data, following = l4(rng, proto, addresses + struct.pack("!H", proto), True), proto
@@ -86,14 +88,14 @@ def ipv6(rng: random.Random) -> bytes:
     return struct.pack("!IHBB", first, len(data), following, rng.choice(TTLS)) + addresses + data
 
 
-def arp(rng: random.Random) -> bytes:
+def arp(rng: Picks) -> bytes:
     macs = [rng.choice(MACS).to_bytes(6, "big") for _ in range(2)]
     return struct.pack(
         "!HHBBH6sI6sI", 1, 0x0800, 6, 4, rng.choice((1, 1, 2)), macs[0], rng.choice(IPS), macs[1], rng.choice(IPS)
     )
 
 
-def mpls(rng: random.Random) -> bytes:
+def mpls(rng: Picks) -> bytes:
     inner = struct.pack("!I", 20 << 12 | 0x140)
     bottom = rng.random() < 0.7
     return (
@@ -115,7 +117,30 @@ BODIES = (
 )
 
 
-def build(rng: random.Random) -> bytes:
+class Picks:
+    """Random choices that are remembered, so that a frame can be built again with one of them made otherwise."""
+
+    def __init__(self, rng: random.Random, picks: list[float] | None = None) -> None:
+        self.rng, self.picks, self.at = rng, list(picks or ()), 0
+
+    def random(self) -> float:
+        if self.at == len(self.picks):
+            self.picks.append(self.rng.random())
+        self.at += 1
+        return self.picks[self.at - 1]
+
+    def choice(self, options: Sequence[Any]) -> Any:
+        return options[int(self.random() * len(options))]
+
+    def varied(self) -> Picks:
+        """The same choices but for one."""
+        picks = self.picks[: self.at]
+        picks[self.rng.randrange(len(picks))] = self.rng.random()
+        return Picks(self.rng, picks)
+
+
+def build(rng: Picks) -> bytes:
+    """A whole frame of a random shape."""
     eth_type, body = rng.choice(BODIES)
     dst = rng.choice((*MACS, *MACS, BROADCAST, MULTICAST, BPDU))
     tags = b""
@@ -136,14 +161,15 @@ def without_cfi(frame: bytes) -> bytes:
     return bytes(out)
 
 
-def frame(rng: random.Random) -> bytes:
-    """A frame: most built from few values, some of every shape there is, some truncated or damaged."""
+def frame(rng: random.Random) -> tuple[bytes, Picks | None]:
+    """A frame: most built from few values (then with its choices), some of every shape, truncated or damaged."""
     choice = rng.random()
+    picks = Picks(rng)
     if choice < 0.8:
-        return build(rng)
-    one = build(rng) if choice < 0.9 else rng.choice(SHAPES)[1]
+        return build(picks), picks
+    one = build(picks) if choice < 0.9 else rng.choice(SHAPES)[1]
     if choice < 0.85 or choice > 0.97:
         one = one[: rng.randrange(1, len(one))]
     elif choice < 0.9 or choice > 0.95:
         one = damaged(one, rng.randrange(1 << 30), 1)[0] if len(one) > 14 else one
-    return without_cfi(one)
+    return without_cfi(one), None

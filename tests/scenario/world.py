@@ -21,11 +21,11 @@ from tests.oracle import switch_naive as naive
 from tests.oracle.fields_naive import REGS
 from tests.scenario import flows
 from tests.scenario.flows import Mod
+from vslib.clock import CLOCK
 
 LOCAL = naive.LOCAL
 WIRES = {"br0": (1, 2, 3, 4, LOCAL), "br1": (1, 2)}
 PATCH = {"br0": 9, "br1": 8}
-S = 1_000_000_000
 PLACES = places()
 Wire = tuple[str, int]
 sys.setrecursionlimit(50_000)  # of the oracle: 64 levels of tables and bridges, some ten calls each
@@ -56,7 +56,6 @@ class Real:
         self.pipes: dict[Wire, PipePort] = {}
         self.numbers: dict[Wire, int] = {}
         self.injected: Counter[Wire] = Counter()
-        self.now_ns = S
         for name, numbers in WIRES.items():
             for number in numbers:
                 self.add_wire((name, number))
@@ -79,8 +78,7 @@ class Real:
     def settle(self) -> None:
         """Return when everything that was injected has been handled."""
         if self.inline:
-            self.now_ns += 1000
-            self.dp.step(self.now_ns)
+            self.dp.step()
             return
         for wire, count in self.injected.items():
             wait_for(lambda wire=wire, count=count: self.dp.port_stats(self.numbers[wire])["rx_packets"] >= count)
@@ -102,7 +100,7 @@ class Real:
         done: list[int] = []
         self.dp.push_credits(lambda: done.append(1))
         if self.inline:
-            self.dp.step(self.now_ns)
+            self.dp.step()
         wait_for(lambda: self.dp.run_callbacks() or done)
 
     def taken(self) -> dict[Wire, list[bytes]]:
@@ -168,7 +166,7 @@ class Expected:
                 self.sent.setdefault(wire, []).append(frame)
 
     def flow_mod(self, bridge: str, mod: Mod) -> None:
-        rule = naive.Rule(mod.table, mod.priority, dict(mod.match), list(mod.actions), mod.cookie)
+        rule = naive.Rule(mod.table, mod.priority, dict(mod.match), list(mod.actions), mod.cookie, mod.idle, mod.hard)
         br = self.bridges[bridge]
         if mod.command == "add":
             br.add(rule, reset_counts=mod.version == 1)
@@ -185,10 +183,16 @@ class World:
     """Both, driven by steps."""
 
     def __init__(self, n_forwarders: int = 1, inline: bool = True) -> None:
+        if inline:
+            CLOCK.stop()
         self.real, self.expected = Real(n_forwarders, inline), Expected()
         self.packets = 0
 
     def step(self, step: tuple) -> None:
+        if self.real.inline:
+            CLOCK.warp(1)
+        for bridge in self.expected.bridges.values():
+            bridge.now = CLOCK.now_ns()
         STEPS[step[0]](self, *step[1:])
 
     def edited(self) -> None:
@@ -232,6 +236,18 @@ class World:
     def push(self) -> None:
         self.real.push()
 
+    def later(self, seconds: int) -> None:
+        """Let time pass; with threads it cannot be made to."""
+        if not self.real.inline:
+            return
+        CLOCK.warp(seconds * 1000)
+        self.real.push()
+        for name, bridge in self.expected.bridges.items():
+            bridge.now = CLOCK.now_ns()
+            bridge.expire()
+            self.real.bridges[name].age_macs(bridge.now)
+            self.real.tables[name].expire(bridge.now)
+
     # -- packets
 
     def send(self, frames: tuple[tuple[str, int, bytes], ...]) -> None:
@@ -269,7 +285,7 @@ class World:
         self.real.push()
         for bridge, tables in self.real.tables.items():
             got, want = (
-                flows.read_counts(tables.flow_stats(flows.flow_request(), 4, False, self.real.now_ns)),
+                flows.read_counts(tables.flow_stats(flows.flow_request(), 4, False, CLOCK.now_ns())),
                 self.expected.counts(bridge),
             )
             if got != want:
@@ -287,6 +303,7 @@ class World:
 
     def close(self) -> None:
         self.real.close()
+        CLOCK.resume()
 
 
 STEPS: dict[str, Callable[..., None]] = {
@@ -297,6 +314,7 @@ STEPS: dict[str, Callable[..., None]] = {
     "cable": World.cable,
     "fdb_flush": World.fdb_flush,
     "push": World.push,
+    "later": World.later,
     "send": World.send,
     "packet_out": World.packet_out,
 }
