@@ -1,8 +1,9 @@
 """Action programs: what a megaflow does to its packets.
 
-A program is a flat array of fixed-size ops. Translation (ofproto) writes it with the act_* builders below; the forwarder runs it over all packets
-of a batch that hit the megaflow. Header rewrites are generic: `ACT_SET` writes masked bytes of one key slot to the place where
-the packet keeps it (table EDITS in edit.pyx), with the checksum kept right.
+A program is a flat array of fixed-size ops. Translation (ofproto) writes it with the act_* builders below; the
+forwarder runs it over all packets of a batch that hit the megaflow. Header rewrites are generic: `ACT_SET` writes
+masked bytes of one key slot to the place where the packet keeps it (table EDITS in edit.pyx), with the checksum kept
+right.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -46,7 +47,8 @@ cdef struct ActBuf:            # grows while translation writes; reused from mis
 
 cdef int actbuf_init(ActBuf *buf) noexcept nogil
 cdef void actbuf_free(ActBuf *buf) noexcept nogil
-cdef ActOp *act_add(ActBuf *buf, uint8_t kind) noexcept nogil       # a zeroed op at the end, NULL (and overflow set) if full
+# a zeroed op at the end, NULL (and overflow set) if full
+cdef ActOp *act_add(ActBuf *buf, uint8_t kind) noexcept nogil
 cdef void act_output(ActBuf *buf, uint32_t port_no) noexcept nogil
 cdef void act_set(ActBuf *buf, uint8_t slot, const uint8_t *value, const uint8_t *mask, uint32_t n_bytes) noexcept nogil
 cdef void act_push_vlan(ActBuf *buf, uint16_t tpid, uint16_t tci) noexcept nogil

@@ -32,7 +32,7 @@ from datapath.upcall cimport ExecuteHook, MissHandler, MissHook, Translation
 
 import threading
 
-from datapath.drops import DROPS
+from datapath.drops import DROP_NAMES
 from vslib.clock import CLOCK
 from vslib.errors import ConfigError, InternalError
 
@@ -57,7 +57,6 @@ cdef enum:
     SAME_CLOCK_NS = 1000000    # a smaller difference between vslib's clock and the host's is the time it took to read
                                # both
 
-DROP_NAMES = tuple(symbol for symbol, _ in DROPS)
 
 
 # ---- before ofproto has come: every packet is dropped ----

@@ -52,16 +52,5 @@ cdef inline uint16_t csum_update_partial(uint16_t sum, uint64_t old, uint64_t ne
     return csum_fold(<uint64_t>sum + <uint16_t>~csum_fold(old) + csum_fold(new))
 
 
-# Sum of an IPv4 pseudo-header; addresses = the 8 bytes from the source address on.
-cdef inline uint64_t csum_pseudo4(const uint8_t *addresses, uint8_t proto, uint32_t n_bytes) noexcept nogil:
-    return csum_add_word64(htobe16(proto) + htobe16(<uint16_t>n_bytes), load_u64(addresses))
-
-
-# Sum of an IPv6 pseudo-header; addresses = the 32 bytes from the source address on.
-cdef inline uint64_t csum_pseudo6(const uint8_t *addresses, uint8_t proto, uint32_t n_bytes) noexcept nogil:
-    cdef uint64_t sum = <uint64_t>htobe16(proto) + htobe16(<uint16_t>n_bytes) + htobe16(<uint16_t>(n_bytes >> 16))
-    return csum_add(sum, addresses, 32)
-
-
 # CRC32c in host order (SCTP stores it least significant byte first); continue with the previous result, start with 0.
 cdef uint32_t crc32c(uint32_t crc, const uint8_t *data, uint32_t n_bytes) noexcept nogil

@@ -1,7 +1,7 @@
 """DROPS: every reason for which a packet ends here, as (symbol, sentence).
 
-Each reason has a counter in every forwarder and every port; `gen.py` writes the C enum `drops.pxd` from this table. A new
-reason is a new row, nothing else.
+Each reason has a counter in every forwarder and every port; `gen.py` writes the C enum `drops.pxd` from this table. A
+new reason is a new row, nothing else.
 """
 
 from __future__ import annotations
@@ -57,4 +57,5 @@ def number(symbol: str) -> int:
     return _NUMBERS[symbol]
 
 
-_NUMBERS = {symbol: index for index, (symbol, _) in enumerate(DROPS)}
+DROP_NAMES = tuple(symbol for symbol, _ in DROPS)  # by enum value
+_NUMBERS = {symbol: index for index, symbol in enumerate(DROP_NAMES)}

@@ -13,15 +13,15 @@ from datapath.bytes cimport Cursor, load_be16, load_le32, load_u16, store_be16, 
 from datapath.csum cimport crc32c, csum_add, csum_update, csum_update_partial
 from datapath.drops cimport DROP_ACTION_BAD_PACKET
 from datapath.flow_key cimport N_SLOTS, PacketKey
+from datapath.headers cimport (
+    ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_RARP, ETH_SVLAN, ETH_VLAN, FRAG_LATER, IPV6_BYTES, IP_ICMP, IP_ICMPV6, IP_SCTP,
+    IP_TCP, IP_UDP, ND_ADVERT, ND_OPT_SLL, ND_OPT_TLL, ND_SOLICIT, VLAN_BYTES, VLAN_PRESENT,
+)
 from datapath.packet cimport (
     OFFLOAD_CSUM_PARTIAL, OFS_ABSENT, PacketPool, packet_alloc, packet_pull, packet_push, packet_release, pool_destroy,
     pool_init,
 )
-from datapath.parse cimport (
-    ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_RARP, ETH_SVLAN, ETH_VLAN, FRAG_LATER, IP_ICMP, IP_ICMPV6, IP_SCTP, IP_TCP, IP_UDP,
-    IPV6_BYTES, Ip6Chain, ND_ADVERT, ND_OPT_SLL, ND_OPT_TLL, ND_SOLICIT, VLAN_BYTES, VLAN_PRESENT, parse,
-    parse_ip6_chain,
-)
+from datapath.parse cimport Ip6Chain, parse, parse_ip6_chain
 
 from datapath.slots import places
 from vslib.errors import InternalError

@@ -9,8 +9,8 @@ block made on demand.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from datapath.atomic cimport likely, prefetch
-from datapath.flow_key cimport KEY_BASE_WORDS, KEY_PACKET_WORDS, PacketKey
+from datapath.atomic cimport prefetch
+from datapath.flow_key cimport KEY_BASE_WORDS, PacketKey
 from datapath.megaflow cimport Megaflow
 
 cdef enum:

@@ -179,7 +179,7 @@ cdef struct PacketKey:
     uint8_t[16] ct_label              # connection tracking label
     uint8_t[16] ct_ipv6_src           # IPv6 source of the connection's original direction
     uint8_t[16] ct_ipv6_dst           # IPv6 destination of the connection's original direction
-    uint32_t in_port                  # receiving port: datapath port number in the datapath, OpenFlow port number in translation
+    uint32_t in_port                  # receiving port: datapath number in the datapath, OpenFlow number in translation
     uint32_t recirc_id                # 0, or the frozen state that sent the packet round again
     uint32_t dp_hash                  # hash computed by the datapath for a select group or bond
     uint32_t pkt_mark                 # mark carried between kernel and switch

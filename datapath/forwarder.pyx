@@ -1,6 +1,6 @@
 """The loop of a forwarding thread: see forwarder.pxd. `forwarder_loop` is the only long `with nogil` of the switch."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
 from datapath.act cimport actbuf_free, actbuf_init
@@ -15,7 +15,7 @@ from datapath.megaflow cimport classifier_destroy, classifier_init
 from datapath.packet cimport pool_destroy, pool_init
 from datapath.ports.port cimport Port
 from datapath.rx_ports cimport (
-    SPIN_NS, RxPort, rx_port_cool, rx_port_failed, rx_port_heat, rx_ports_destroy, rx_ports_init, rx_ports_wait,
+    SPIN_NS, RxPort, rx_port_cool, rx_port_failed, rx_ports_destroy, rx_ports_init, rx_ports_wait,
 )
 from datapath.upcall cimport MissHandler
 

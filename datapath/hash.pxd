@@ -6,7 +6,6 @@ The products of one key do not wait for each other; the base key (32 words) take
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from datapath.flow_key cimport KEY_PACKET_WORDS
 
 cdef extern from * nogil:
     """

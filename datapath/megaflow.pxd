@@ -10,7 +10,7 @@ leads to freed memory, and never to a dead megaflow's actions.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
-from datapath.act cimport ActBuf, Program
+from datapath.act cimport Program
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.hash cimport HashSecret
 from datapath.upcall cimport MissHandler

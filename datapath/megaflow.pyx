@@ -1,12 +1,12 @@
 """Megaflow classifier: see megaflow.pxd. Hot: `classifier_lookup`; everything else runs per miss or per sweep."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from datapath.act cimport Program, program_unref
 from datapath.flow_key cimport KEY_BASE_WORDS, KEY_PACKET_WORDS, PacketKey
-from datapath.hash cimport HashSecret, hash_words, mum
+from datapath.hash cimport HashSecret, mum
 from datapath.upcall cimport MissHandler
 
 cdef enum:

@@ -1,12 +1,12 @@
 """Packet buffers, batches and pools.
 
-A packet belongs to one forwarder from rx to its last tx and is never shared between threads; a frame that must cross to another
-thread (controller, in-memory pipe) is copied. So reference counts are plain integers.
+A packet belongs to one forwarder from rx to its last tx and is never shared between threads; a frame that must cross to
+another thread (controller, in-memory pipe) is copied. So reference counts are plain integers.
 
 Layout of a buffer:  buf |<- headroom ->| data |<- length ->| data+length  ... |<- tailroom ->| buf+capacity
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 cdef enum:
     BATCH_MAX = 64             # packets per batch
@@ -16,7 +16,8 @@ cdef enum:
     OFS_ABSENT = 0xffff        # a layer offset when the layer is not there
 
 cdef enum OffloadFlag:         # Packet.offload: what the virtio-net header said, checked against the frame
-    OFFLOAD_CSUM_PARTIAL = 1   # the L4 checksum holds only the pseudo-header sum: complete from csum_start at csum_offset
+    OFFLOAD_CSUM_PARTIAL = 1   # the L4 checksum holds only the pseudo-header sum: complete from csum_start at
+                               # csum_offset
     OFFLOAD_CSUM_VALID = 2     # the receiver verified the L4 checksum
     OFFLOAD_TSO4 = 4           # TCP over IPv4 longer than the MTU, to be segmented to gso_size
     OFFLOAD_TSO6 = 8           # TCP over IPv6, the same
@@ -31,7 +32,8 @@ cdef struct Packet:
     uint32_t length            # bytes of the frame
     uint32_t capacity          # bytes of the buffer from buf
     uint8_t *buf               # start of the buffer; data - buf bytes are headroom
-    uint16_t l3_ofs            # from data to the IPv4/IPv6/ARP header (behind VLAN tags and MPLS labels), OFS_ABSENT if none
+    uint16_t l3_ofs            # from data to the IPv4/IPv6/ARP header (behind VLAN tags and MPLS labels), OFS_ABSENT if
+                               # none
     uint16_t l4_ofs            # from data to the TCP/UDP/SCTP/ICMP header, OFS_ABSENT if none or a later fragment
     uint16_t l25_ofs           # from data to the first MPLS label, OFS_ABSENT if none
     uint16_t gso_size          # payload bytes of a segment; 0 = not a GSO frame
@@ -64,18 +66,26 @@ cdef struct Batch:
     uint32_t n                 # packets in it
     Packet *pkts[BATCH_MAX]
 
-cdef int pool_init(PacketPool *pool, uint32_t small_limit, uint32_t large_limit) noexcept nogil      # 0, or -1 without memory
+# 0, or -1 without memory
+cdef int pool_init(PacketPool *pool, uint32_t small_limit, uint32_t large_limit) noexcept nogil
 cdef void pool_destroy(PacketPool *pool) noexcept nogil       # frees the free lists; every packet must be back
-cdef Packet *packet_alloc(PacketPool *pool, uint32_t length) noexcept nogil       # data behind PACKET_HEADROOM, metadata zero, refs 1; NULL if none or too long
-cdef Packet *packet_clone(Packet *pkt) noexcept nogil         # deep copy with metadata and offload state from the same pool, refs 1; NULL if none
+# data behind PACKET_HEADROOM, metadata zero, refs 1; NULL if none or too long
+cdef Packet *packet_alloc(PacketPool *pool, uint32_t length) noexcept nogil
+# deep copy with metadata and offload state from the same pool, refs 1; NULL if none
+cdef Packet *packet_clone(Packet *pkt) noexcept nogil
 cdef void packet_release(Packet *pkt) noexcept nogil          # drops one reference; the last one returns it to its pool
-cdef Packet *packet_writable(Packet *pkt) noexcept nogil      # pkt itself if refs == 1, else a clone (one reference of pkt dropped); NULL if none (pkt untouched)
-cdef uint8_t *packet_push(Packet *pkt, uint32_t n_bytes) noexcept nogil    # grow at the front; the new data pointer, NULL if the headroom is too small; layer offsets and csum_start move along
+# pkt itself if refs == 1, else a clone (one reference of pkt dropped); NULL if none (pkt untouched)
+cdef Packet *packet_writable(Packet *pkt) noexcept nogil
+# grow at the front; the new data pointer, NULL if the headroom is too small; layer offsets and csum_start move along
+cdef uint8_t *packet_push(Packet *pkt, uint32_t n_bytes) noexcept nogil
 cdef uint8_t *packet_pull(Packet *pkt, uint32_t n_bytes) noexcept nogil    # shrink at the front; NULL if too short
 
-# The 10-byte virtio-net header (struct virtio_net_hdr, host order) that AF_PACKET (PACKET_VNET_HDR) and TAP (IFF_VNET_HDR) put before a frame.
+# The 10-byte virtio-net header (struct virtio_net_hdr, host order) that AF_PACKET (PACKET_VNET_HDR) and TAP
+# (IFF_VNET_HDR) put before a frame.
 cdef enum:
     VNET_HDR_BYTES = 10
-cdef int packet_from_vnet(Packet *pkt, const uint8_t *vnet) noexcept nogil       # fill offload state; 0, or DROP_RX_BAD_VNET_HEADER
+# fill offload state; 0, or DROP_RX_BAD_VNET_HEADER
+cdef int packet_from_vnet(Packet *pkt, const uint8_t *vnet) noexcept nogil
 cdef void packet_to_vnet(const Packet *pkt, uint8_t *vnet) noexcept nogil        # write the header for output
-cdef int packet_complete_csum(Packet *pkt) noexcept nogil    # compute a partial L4 checksum in software and clear the flag (pkt must be writable); 0, or a drop reason
+# compute a partial L4 checksum in software and clear the flag (pkt must be writable); 0, or a drop reason
+cdef int packet_complete_csum(Packet *pkt) noexcept nogil

@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 from datapath.bytes cimport store_le32, store_u16, store_u32
 from datapath.csum cimport crc32c, csum_add, csum_fold
 from datapath.drops cimport DROP_ACTION_BAD_PACKET, DROP_RX_BAD_VNET_HEADER
+from datapath.headers cimport ETHERNET_BYTES, TCP_BYTES
 
 cdef extern from "<stdlib.h>" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t n_bytes) noexcept
@@ -18,10 +19,8 @@ cdef extern from "<stdlib.h>" nogil:
 cdef enum:
     CACHE_LINE = 64
     STRUCT_BYTES = 128         # room for the struct in front of the buffer, in whole cache lines
-    ETHERNET_BYTES = 14
     SCTP_CSUM_OFFSET = 8       # only SCTP keeps its checksum there, and it is a CRC32c (TCP 16, UDP 6, ICMP 2)
     TCP_CSUM_OFFSET = 16
-    TCP_BYTES = 20
     UDP_BYTES = 8
 
 cdef enum VnetFlag:            # struct virtio_net_hdr, flags (virtio 1.2, 5.1.6)

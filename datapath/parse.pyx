@@ -14,6 +14,13 @@ from datapath.bytes cimport (
 )
 from datapath.drops cimport DROP_RX_TOO_SHORT
 from datapath.flow_key cimport KEY_PACKET_WORDS, FlowKey
+from datapath.headers cimport (
+    ARP_BYTES, ETHERNET_BYTES, ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_MIN, ETH_MPLS, ETH_MPLS_MCAST, ETH_NONE, ETH_NSH,
+    ETH_RARP, ETH_SVLAN, ETH_VLAN, EXT_AUTH, EXT_DEST, EXT_ESP, EXT_FRAG, EXT_HOP, EXT_NONEXT, EXT_ROUTER, EXT_UNREP,
+    EXT_UNSEQ, FRAG_ANY, FRAG_LATER, IPV4_BYTES, IPV6_BYTES, IP_AH, IP_DSTOPTS, IP_ESP, IP_FRAGMENT, IP_HOPOPTS,
+    IP_ICMP, IP_ICMPV6, IP_IGMP, IP_NONE, IP_ROUTING, IP_SCTP, IP_TCP, IP_UDP, ND_ADVERT, ND_OPT_SLL, ND_OPT_TLL,
+    ND_SOLICIT, TCP_BYTES, VLAN_BYTES, VLAN_PRESENT,
+)
 from datapath.packet cimport OFS_ABSENT, PacketPool, packet_alloc, packet_release, pool_destroy, pool_init
 
 cdef enum:
@@ -26,7 +33,6 @@ cdef enum:
     NSH_BASE_BYTES = 8
     NSH_TYPE1_BYTES = 24
     FLOW_LABEL_MASK = 0xfffff
-    TCP_BYTES = 20
     TAIL_BYTES = 64            # parse_frame() only: room for `behind`
     TCP_FLAGS_MASK = 0x0fff
 

@@ -1,17 +1,17 @@
 """SLOTS: where each header value is stored in the flow key.
 
-A slot is (name, bytes, stage, scope). `gen.py` turns this table into the C structs of `flow_key.pxd`; `ofproto/fields.py`
-names views on slots. Several fields may share a slot (TCP and UDP source ports and the ICMP type all live in
-`tp_src`), as they never occur in one packet.
+A slot is (name, bytes, stage, scope). `gen.py` turns this table into the C structs of `flow_key.pxd`;
+`ofproto/fields.py` names views on slots. Several fields may share a slot (TCP and UDP source ports and the ICMP type
+all live in `tp_src`), as they never occur in one packet.
 
-Every slot holds its value in network byte order (big-endian), exactly as it stands on the wire; a view's "low bit" counts
-from the least significant bit of the slot read as one big-endian number. So encoding a match is a copy, and one routine
-serves all fields.
+Every slot holds its value in network byte order (big-endian), exactly as it stands on the wire; a view's "low bit"
+counts from the least significant bit of the slot read as one big-endian number. So encoding a match is a copy, and one
+routine serves all fields.
 
 Stage: 0 metadata, 1 layer 2, 2 layer 3, 3 layer 4 and above; staged lookup compares in this order.
 Scope: `packet` = read from the frame or its metadata; `tunnel` = the same, but all zero unless the frame came out of a
-tunnel (kept last, so that ordinary packets neither clear nor compare it); `pipeline` = exists only during translation and
-never in a megaflow.
+tunnel (kept last, so that ordinary packets neither clear nor compare it); `pipeline` = exists only during translation
+and never in a megaflow.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Slot:
 
 SLOTS: tuple[Slot, ...] = (
     # -- metadata
-    Slot("in_port", 4, 0, PACKET, "receiving port: datapath port number in the datapath, OpenFlow port number in translation"),
+    Slot("in_port", 4, 0, PACKET, "receiving port: datapath number in the datapath, OpenFlow number in translation"),
     Slot("recirc_id", 4, 0, PACKET, "0, or the frozen state that sent the packet round again"),
     Slot("dp_hash", 4, 0, PACKET, "hash computed by the datapath for a select group or bond"),
     Slot("pkt_mark", 4, 0, PACKET, "mark carried between kernel and switch"),
@@ -157,8 +157,8 @@ def _alignment(slot: Slot) -> int:
 def layout() -> tuple[list[list[Place]], dict[str, int]]:
     """Return the places grouped by (scope, stage) in storage order, and the sizes in 64-bit words.
 
-    The second value maps `base` (packet scope), `packet` (packet and tunnel scope) and `flow` (everything) to the number
-    of words from the start of the key, and `stage0`..`stage3` to the end of each packet-scope stage.
+    The second value maps `base` (packet scope), `packet` (packet and tunnel scope) and `flow` (everything) to the
+    number of words from the start of the key, and `stage0`..`stage3` to the end of each packet-scope stage.
     """
     groups: list[list[Place]] = []
     words: dict[str, int] = {}

@@ -3,9 +3,9 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from datapath.act cimport ActBuf, Program, act_drop, actbuf_free, actbuf_init, program_make
+from datapath.act cimport ActBuf, act_drop, actbuf_free, actbuf_init, program_make
 from datapath.flow_cache cimport FlowCache, flow_cache_destroy, flow_cache_init, flow_cache_insert, flow_cache_lookup
-from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
+from datapath.flow_key cimport PacketKey
 from datapath.hash cimport HASH_SECRET_WORDS, HashSecret, hash_words
 from datapath.megaflow cimport (
     Classifier, Megaflow, classifier_destroy, classifier_init, classifier_insert, classifier_lookup, classifier_reap,

@@ -1,29 +1,25 @@
-"""Checks an action list against its match, action by action, following what earlier actions do to the packet's VLAN tags.
+"""Checks an action list against its match, action by action, following what earlier actions do to the packet's VLAN
+tags.
 
-Place in the packet's path: none; the control thread runs it for each flow-mod. An action whose prerequisite the match does not
-guarantee is OFPBAC_MATCH_INCONSISTENT. OpenFlow 1.0 lets its own actions stand anyway (they do nothing on other packets); what names a
-field (set_field, load, move, push, pop) is checked in every version, as in Open vSwitch.
+Place in the packet's path: none; the control thread runs it for each flow-mod. An action whose prerequisite the match
+does not guarantee is OFPBAC_MATCH_INCONSISTENT. OpenFlow 1.0 lets its own actions stand anyway (they do nothing on
+other packets); what names a field (set_field, load, move, push, pop) is checked in every version, as in Open vSwitch.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from datapath.bytes cimport load_be16 as get16
 from datapath.flow_key cimport OFS_ETH_TYPE, OFS_NW_FRAG, OFS_NW_PROTO, OFS_VLAN_TCI
+from datapath.headers cimport ETH_IPV4, ETH_IPV6, FRAG_LATER, IP_SCTP, IP_TCP, IP_UDP, VLAN_PRESENT
 from ofproto.field cimport field_by_name
-from ofproto.flow_mod cimport TABLE_ALL, Match
+from ofproto.flow_mod cimport Match
 from ofproto.of_error cimport OFPBAC_BAD_TAG, OFPBAC_MATCH_INCONSISTENT, OFPBIC_BAD_TABLE_ID
+from ofproto.of_number cimport TABLE_ALL
 from ofproto.ofact cimport *
 from ofproto.oxm cimport match_prereqs_met
 
 cdef enum:
-    VLAN_PRESENT = 0x1000
     VLAN_TAGS_MAX = 2              # tags that a flow key holds
-    NW_FRAG_LATER = 2
-    ETH_IPV4 = 0x0800
-    ETH_IPV6 = 0x86dd
-    PROTO_TCP = 6
-    PROTO_UDP = 17
-    PROTO_SCTP = 132
 
 cdef struct Check:
     const Match *match
@@ -87,8 +83,8 @@ cdef uint32_t check_ip(OfAct *act, Check *check) noexcept nogil:
 cdef uint32_t check_l4(OfAct *act, Check *check) noexcept nogil:
     cdef const uint8_t *key = <const uint8_t *>&check.match.value
     cdef uint8_t proto = key[<int>OFS_NW_PROTO]
-    cdef bint ported = proto == PROTO_TCP or proto == PROTO_UDP or proto == PROTO_SCTP
-    if not is_ip(check) or not ported or key[<int>OFS_NW_FRAG] & NW_FRAG_LATER:
+    cdef bint ported = proto == IP_TCP or proto == IP_UDP or proto == IP_SCTP
+    if not is_ip(check) or not ported or key[<int>OFS_NW_FRAG] & FRAG_LATER:
         return inconsistent(check)
     (<OfActValue *>act).pad = proto
     return 0
@@ -140,8 +136,8 @@ cdef uint32_t check_run(uint8_t *at, uint32_t length, Check *check) noexcept nog
 
 
 cdef uint32_t check_nested(OfAct *act, Check *check) noexcept nogil:
-    # The action set runs later and in an order of its own: what it does to tags is not carried on, and only what names a field is
-    # held against the match (version 1 is the lenient one).
+    # The action set runs later and in an order of its own: what it does to tags is not carried on, and only what names
+    # a field is held against the match (version 1 is the lenient one).
     cdef Check inner = check[0]
     inner.version = 1
     return check_run(<uint8_t *>act + sizeof(OfActNested), act.length - sizeof(OfActNested), &inner)

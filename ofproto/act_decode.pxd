@@ -5,7 +5,6 @@ Errors are of_error.pxd numbers; 0 = success. On an error the list is left as fa
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from ofproto.flow_mod cimport Match
 from ofproto.ofact cimport OfActBuf
 
 # A bare action list (OpenFlow 1.0 flow-mod, packet-out) appended to `out`; `version` 1 or 2 to 6.

@@ -1,7 +1,8 @@
 """Wire actions and instructions to OfAct lists; see act_decode.pxd.
 
-Place in the packet's path: none; the control thread runs it for each flow-mod and packet-out. One small function decodes each
-wire form (act_openflow.pyx, act_nicira.pyx); they are found by (space, number) in a table that is filled from ACTIONS at import.
+Place in the packet's path: none; the control thread runs it for each flow-mod and packet-out. One small function
+decodes each wire form (act_openflow.pyx, act_nicira.pyx); they are found by (space, number) in a table that is filled
+from ACTIONS at import.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -11,10 +12,11 @@ from datapath.bytes cimport load_be16 as get16, load_be32 as get32
 from ofproto.act_form cimport *
 from ofproto.codec cimport act_room
 from ofproto.of_error cimport (
-    OFPBAC_BAD_LEN, OFPBAC_BAD_TYPE, OFPBAC_BAD_VENDOR, OFPBAC_BAD_VENDOR_TYPE, OFPBAC_TOO_MANY, OFPBAC_UNSUPPORTED_ORDER,
-    OFPBIC_BAD_EXPERIMENTER, OFPBIC_BAD_LEN, OFPBIC_DUP_INST, OFPBIC_UNKNOWN_INST, OFPBRC_BAD_LEN, OFPFMFC_TABLE_FULL,
-    OFPMMFC_INVALID_METER,
+    OFPBAC_BAD_LEN, OFPBAC_BAD_TYPE, OFPBAC_BAD_VENDOR, OFPBAC_BAD_VENDOR_TYPE, OFPBAC_TOO_MANY,
+    OFPBAC_UNSUPPORTED_ORDER, OFPBIC_BAD_EXPERIMENTER, OFPBIC_BAD_LEN, OFPBIC_DUP_INST, OFPBIC_UNKNOWN_INST,
+    OFPBRC_BAD_LEN, OFPFMFC_TABLE_FULL, OFPMMFC_INVALID_METER,
 )
+from ofproto.of_number cimport NICIRA, OFPAT_VENDOR, ONF
 from ofproto.ofact cimport *
 
 import ofproto.act_nicira
@@ -23,9 +25,6 @@ from ofproto.actions import ACTIONS, FORMS, KINDS
 from vslib.errors import InternalError
 
 cdef enum:
-    NICIRA = 0x2320
-    ONF = 0x4f4e4600
-    TYPE_VENDOR = 0xffff
     N_INST = 7                     # OpenFlow instructions 1 to 6 by type
     NESTED_MAX = 0xfff8            # OfAct.length has 16 bits
 
@@ -41,7 +40,7 @@ cdef uint32_t I_APPLY, I_CLEAR, I_WRITE, I_METADATA, I_GOTO, I_METER     # their
 cdef uint32_t find(const uint8_t *p, uint32_t length, uint8_t version, const Decoder **decoder) noexcept nogil:
     cdef uint32_t space = SPACE_OF10 if version == 1 else SPACE_OF13
     cdef uint32_t number = get16(p), vendor = 0
-    if number == TYPE_VENDOR:
+    if number == OFPAT_VENDOR:
         if length < 16:
             return OFPBAC_BAD_LEN
         vendor = get32(p + 4)
@@ -55,7 +54,8 @@ cdef uint32_t find(const uint8_t *p, uint32_t length, uint8_t version, const Dec
     return 0
 
 
-cdef uint32_t act_decode(const uint8_t *p, uint32_t left, uint8_t version, OfActBuf *out, uint32_t *used) noexcept nogil:
+cdef uint32_t act_decode(const uint8_t *p, uint32_t left, uint8_t version, OfActBuf *out,
+                         uint32_t *used) noexcept nogil:
     cdef const Decoder *decoder = NULL
     cdef uint32_t length, error
     if left < 8:
@@ -104,7 +104,7 @@ cdef uint32_t act_list_decode(const uint8_t *p, uint32_t length, uint8_t version
     return error if error else order_error(out, start)
 
 
-# -- instructions --------------------------------------------------------------------------------------------------------
+# -- instructions ------------------------------------------------------------------------------------------------------
 
 cdef uint32_t write_actions(const uint8_t *p, uint32_t length, uint8_t version, OfActBuf *out) noexcept nogil:
     cdef uint32_t start = out.length, at, error
@@ -136,7 +136,7 @@ cdef uint32_t find_instructions(const uint8_t *p, uint32_t length, const uint8_t
         n = get16(p + 2)
         if n < 8 or n > length or n & 7:
             return OFPBIC_BAD_LEN
-        if kind == TYPE_VENDOR:
+        if kind == OFPAT_VENDOR:
             return OFPBIC_BAD_EXPERIMENTER
         if kind == 0 or kind >= N_INST:
             return OFPBIC_UNKNOWN_INST
@@ -156,7 +156,8 @@ cdef uint32_t instructions_decode(const uint8_t *p, uint32_t length, uint8_t ver
     memset(inst, 0, sizeof(inst))
     error = OFPBRC_BAD_LEN if length & 7 else find_instructions(p, length, inst)
     if not error and inst[I_METER] != NULL:
-        error = OFPMMFC_INVALID_METER                      # there are no meters, as in any switch without one of that number
+        # there are no meters, as in any switch without one of that number
+        error = OFPMMFC_INVALID_METER
     if not error and inst[I_APPLY] != NULL:
         error = decode_run(inst[I_APPLY] + 8, get16(inst[I_APPLY] + 2) - 8, version, out)
     if not error and inst[I_CLEAR] != NULL:
@@ -170,7 +171,7 @@ cdef uint32_t instructions_decode(const uint8_t *p, uint32_t length, uint8_t ver
     return error if error else order_error(out, start)
 
 
-# -- set-up --------------------------------------------------------------------------------------------------------------
+# -- set-up ------------------------------------------------------------------------------------------------------------
 
 cdef uint32_t instruction(str name) except 0:
     form = FORMS[name]

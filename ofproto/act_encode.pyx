@@ -1,35 +1,25 @@
 """OfAct lists to wire actions and instructions; see act_encode.pxd.
 
-One small function for each kind; wire numbers and lengths come from ACTIONS at import. A flow shown in another version than the one it was
-added in is translated: mod_dl_src becomes set_field in OpenFlow 1.2 and later, set_field becomes mod_dl_src or load in 1.0.
+One small function for each kind, made of the pieces of act_put.pxd. A flow shown in another version than the one it was
+added in is translated: mod_dl_src becomes set_field in OpenFlow 1.2 and later, set_field becomes mod_dl_src or load in
+1.0.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from datapath.bytes cimport store_be16 as put16, store_be32 as put32, store_be64 as put64
+from datapath.headers cimport ETH_VLAN, IP_SCTP, IP_UDP, VLAN_PRESENT
+from ofproto.act_put cimport Wire, finish, put_number, put_oxm, put_plain, start, wire
 from ofproto.bits cimport be_bits, be_load, be_store
 from ofproto.codec cimport all_ones, out_room
 from ofproto.field cimport FIELD, FIELDS_MAX, field_by_name
-from ofproto.flow_mod cimport OFPP_IN_PORT
+from ofproto.of_number cimport OFPP_IN_PORT
 from ofproto.ofact cimport *
 from ofproto.oxm cimport oxm_has_short_header, oxm_header_encode
 
-from ofproto.actions import FORMS, NX
-
 cdef enum:
-    NICIRA = 0x2320
-    TYPE_VENDOR = 0xffff
-    VLAN_PRESENT = 0x1000
-    VLAN_8021Q = 0x8100
     NXM_VERSION = 1                # Nicira actions name fields by their NXM numbers in every version
-    PROTO_UDP = 17
-    PROTO_SCTP = 132
-
-cdef struct Wire:                  # a form of ACTIONS
-    uint16_t number
-    bint nicira
-    uint32_t n_bytes
 
 cdef struct Legacy:                # how OpenFlow 1.0 sets a whole field
     const Wire *wire               # NULL = not at all
@@ -42,94 +32,38 @@ cdef EncodeFn[N_OFACT_KINDS] ENCODE        # NULL = an instruction that act_list
 cdef uint8_t[N_OFACT_KINDS] IS_INSTRUCTION
 cdef Legacy[FIELDS_MAX] LEGACY
 
-
-cdef Wire wire(str name):
-    cdef Wire w
-    form = FORMS[name]
-    w.number = form.number
-    w.nicira = form.space == NX
-    w.n_bytes = form.n_bytes
-    return w
-
-
 cdef Wire W_OUTPUT10 = wire("of10_output"), W_OUTPUT = wire("of13_output"), W_CONTROLLER = wire("nx_controller")
-cdef Wire W_ENQUEUE10 = wire("of10_enqueue"), W_SET_QUEUE = wire("of13_set_queue"), W_NX_SET_QUEUE = wire("nx_set_queue")
-cdef Wire W_POP_QUEUE = wire("nx_pop_queue"), W_OUTPUT_REG = wire("nx_output_reg"), W_OUTPUT_REG2 = wire("nx_output_reg2")
+cdef Wire W_OUTPUT_REG = wire("nx_output_reg"), W_OUTPUT_REG2 = wire("nx_output_reg2")
+cdef Wire W_ENQUEUE10 = wire("of10_enqueue"), W_SET_QUEUE = wire("of13_set_queue")
+cdef Wire W_NX_SET_QUEUE = wire("nx_set_queue"), W_POP_QUEUE = wire("nx_pop_queue")
 cdef Wire W_VID10 = wire("of10_set_vlan_vid"), W_PCP10 = wire("of10_set_vlan_pcp"), W_STRIP10 = wire("of10_strip_vlan")
 cdef Wire W_PUSH_VLAN = wire("of13_push_vlan"), W_POP_VLAN = wire("of13_pop_vlan")
 cdef Wire W_DL_SRC10 = wire("of10_set_dl_src"), W_DL_DST10 = wire("of10_set_dl_dst")
-cdef Wire W_NW_SRC10 = wire("of10_set_nw_src"), W_NW_DST10 = wire("of10_set_nw_dst"), W_NW_TOS10 = wire("of10_set_nw_tos")
-cdef Wire W_TP_SRC10 = wire("of10_set_tp_src"), W_TP_DST10 = wire("of10_set_tp_dst"), W_NW_TTL = wire("of13_set_nw_ttl")
+cdef Wire W_NW_SRC10 = wire("of10_set_nw_src"), W_NW_DST10 = wire("of10_set_nw_dst")
+cdef Wire W_TP_SRC10 = wire("of10_set_tp_src"), W_TP_DST10 = wire("of10_set_tp_dst")
+cdef Wire W_NW_TOS10 = wire("of10_set_nw_tos"), W_NW_TTL = wire("of13_set_nw_ttl")
 cdef Wire W_SET_FIELD = wire("of13_set_field"), W_REG_LOAD = wire("nx_reg_load"), W_REG_LOAD2 = wire("nx_reg_load2")
 cdef Wire W_REG_MOVE = wire("nx_reg_move"), W_STACK_PUSH = wire("nx_stack_push"), W_STACK_POP = wire("nx_stack_pop")
-cdef Wire W_DEC_TTL = wire("of13_dec_nw_ttl"), W_NX_DEC_TTL = wire("nx_dec_ttl"), W_DEC_TTL_IDS = wire("nx_dec_ttl_cnt_ids")
+cdef Wire W_DEC_TTL = wire("of13_dec_nw_ttl"), W_NX_DEC_TTL = wire("nx_dec_ttl")
+cdef Wire W_DEC_TTL_IDS = wire("nx_dec_ttl_cnt_ids")
 cdef Wire W_TUNNEL = wire("nx_set_tunnel"), W_TUNNEL64 = wire("nx_set_tunnel64")
 cdef Wire W_RESUBMIT = wire("nx_resubmit"), W_RESUBMIT_TABLE = wire("nx_resubmit_table")
 cdef Wire W_NOTE = wire("nx_note"), W_EXIT = wire("nx_exit"), W_NX_METADATA = wire("nx_write_metadata")
-cdef Wire I_APPLY = wire("inst_apply_actions"), I_CLEAR = wire("inst_clear_actions"), I_WRITE = wire("inst_write_actions")
+cdef Wire I_APPLY = wire("inst_apply_actions"), I_WRITE = wire("inst_write_actions")
+cdef Wire I_CLEAR = wire("inst_clear_actions")
 cdef Wire I_METADATA = wire("inst_write_metadata"), I_GOTO = wire("inst_goto_table")
 
 cdef uint16_t F_ETH_SRC = field_by_name("eth_src"), F_ETH_DST = field_by_name("eth_dst")
 cdef uint16_t F_IP_SRC = field_by_name("ip_src"), F_IP_DST = field_by_name("ip_dst")
 cdef uint16_t F_DSCP = field_by_name("ip_dscp"), F_ECN = field_by_name("nw_ecn"), F_TTL = field_by_name("nw_ttl")
-cdef uint16_t F_TCI = field_by_name("vlan_tci"), F_VID = field_by_name("vlan_vid"), F_PCP = field_by_name("vlan_pcp"), F_TUN_ID = field_by_name("tun_id")
+cdef uint16_t F_TCI = field_by_name("vlan_tci"), F_VID = field_by_name("vlan_vid"), F_PCP = field_by_name("vlan_pcp")
+cdef uint16_t F_TUN_ID = field_by_name("tun_id")
 cdef uint16_t F_TCP_SRC = field_by_name("tcp_src"), F_TCP_DST = field_by_name("tcp_dst")
 cdef uint16_t F_UDP_SRC = field_by_name("udp_src"), F_UDP_DST = field_by_name("udp_dst")
 cdef uint16_t F_SCTP_SRC = field_by_name("sctp_src"), F_SCTP_DST = field_by_name("sctp_dst")
 
 
-# -- pieces ----------------------------------------------------------------------------------------------------------
-
-cdef uint8_t *start(OutBuf *out, const Wire *w, uint32_t n_bytes) noexcept nogil:
-    # A zeroed action of n_bytes with its header, or NULL. Bodies start at byte 4, those of Nicira actions at byte 10.
-    cdef uint8_t *p = out_room(out, n_bytes)
-    if p == NULL:
-        return NULL
-    put16(p, TYPE_VENDOR if w.nicira else w.number)
-    put16(p + 2, n_bytes)
-    if w.nicira:
-        put32(p + 4, NICIRA)
-        put16(p + 8, w.number)
-    return p
-
-
-cdef int finish(OutBuf *out, uint32_t at) noexcept nogil:
-    # Pad the action that starts at byte `at` of the buffer to 8 bytes, and note its length.
-    cdef uint32_t pad = (0 - (out.length - at)) & 7
-    if out_room(out, pad) == NULL:
-        return -1
-    put16(out.data + at + 2, out.length - at)
-    return 0
-
-
-cdef int put_plain(OutBuf *out, const Wire *w) noexcept nogil:
-    return 0 if start(out, w, w.n_bytes) != NULL else -1
-
-
-cdef int put_number(OutBuf *out, const Wire *w, uint32_t at, uint32_t n_bytes, uint64_t value) noexcept nogil:
-    # A fixed-length action with one number of n_bytes at byte `at`.
-    cdef uint8_t *p = start(out, w, w.n_bytes)
-    if p == NULL:
-        return -1
-    be_store(p + at, n_bytes, value)
-    return 0
-
-
-cdef int put_bytes(OutBuf *out, const uint8_t *data, uint32_t n) noexcept nogil:
-    cdef uint8_t *p = out_room(out, n)
-    if p == NULL:
-        return -1
-    memcpy(p, data, n)
-    return 0
-
-
-cdef int put_oxm(OutBuf *out, uint16_t field, uint8_t version, const uint8_t *value, const uint8_t *mask) noexcept nogil:
-    cdef uint32_t n = FIELD[field].n_bytes
-    cdef bint masked = mask != NULL and not all_ones(mask, n)
-    if oxm_header_encode(out, field, version, masked) or put_bytes(out, value, n):
-        return -1
-    return put_bytes(out, mask, n) if masked else 0
-
+# -- set_field and load ----------------------------------------------------------------------------------------------
 
 cdef int put_set_field(OutBuf *out, uint16_t field, uint8_t version, const uint8_t *value) noexcept nogil:
     cdef uint32_t at = out.length
@@ -231,7 +165,7 @@ cdef int output_reg(OutBuf *out, const OfAct *act, uint8_t version) noexcept nog
 cdef int put_needed_tag(OutBuf *out, const OfAct *act) noexcept nogil:
     # OpenFlow 1.0's set actions push a tag where there is none; later versions say so.
     if act.flags & OFACT_F_PUSH_VLAN and not act.flags & OFACT_F_VLAN_FLOW_HAS:
-        return put_number(out, &W_PUSH_VLAN, 4, 2, VLAN_8021Q)
+        return put_number(out, &W_PUSH_VLAN, 4, 2, ETH_VLAN)
     return 0
 
 
@@ -305,7 +239,7 @@ cdef int set_ip_ttl(OutBuf *out, const OfAct *act, uint8_t version) noexcept nog
 
 
 cdef inline uint16_t port_field(const OfActValue *a, uint16_t tcp, uint16_t udp, uint16_t sctp) noexcept nogil:
-    return udp if a.pad == PROTO_UDP else sctp if a.pad == PROTO_SCTP else tcp
+    return udp if a.pad == IP_UDP else sctp if a.pad == IP_SCTP else tcp
 
 
 cdef int set_l4_src(OutBuf *out, const OfAct *act, uint8_t version) noexcept nogil:

@@ -1,7 +1,7 @@
 """What the decoders of wire actions share: the table they are found in, and appending decoded entries.
 
-`act_openflow.pyx` and `act_nicira.pyx` hold one small function for each wire form of ACTIONS and bind them here when they are imported;
-`act_decode.pyx` runs them. Every function returns 0 or an of_error.pxd number.
+`act_openflow.pyx` and `act_nicira.pyx` hold one small function for each wire form of ACTIONS and bind them here when
+they are imported; `act_decode.pyx` runs them. Every function returns 0 or an of_error.pxd number.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -9,8 +9,8 @@ from libc.string cimport memcpy
 
 from ofproto.codec cimport act_room
 from ofproto.field cimport FIELD
-from ofproto.flow_mod cimport OFPP_IN_PORT, OFPP_LOCAL
 from ofproto.of_error cimport OFPBAC_BAD_OUT_PORT, OFPFMFC_TABLE_FULL
+from ofproto.of_number cimport OFPP_IN_PORT, OFPP_LOCAL
 from ofproto.ofact cimport *
 from ofproto.oxm cimport OxmEntry
 

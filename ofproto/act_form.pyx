@@ -4,16 +4,16 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from datapath.bytes cimport load_be16 as get16
+from datapath.headers cimport VLAN_PRESENT
 from ofproto.field cimport FIELD, FIELD_CT_ONLY, FIELD_WRITABLE, field_by_name, field_value_valid
-from ofproto.of_error cimport OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_SET_LEN, OFPBAC_BAD_SET_TYPE, OFPBMC_BAD_FIELD, OFPFMFC_TABLE_FULL
+from ofproto.of_error cimport (
+    OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_SET_LEN, OFPBAC_BAD_SET_TYPE, OFPBMC_BAD_FIELD, OFPFMFC_TABLE_FULL,
+)
 from ofproto.ofact cimport *
 from ofproto.oxm cimport OxmEntry, oxm_pull_header
 
 from ofproto.actions import FORMS, INST, NX, OF10, OF13
 from vslib.errors import InternalError
-
-cdef enum:
-    VLAN_PRESENT = 0x1000
 
 cdef uint16_t F_VLAN_VID = field_by_name("vlan_vid")
 cdef uint16_t F_IN_PORT_OXM = field_by_name("in_port_oxm")
@@ -30,7 +30,8 @@ cdef uint32_t range_error(uint16_t field, uint32_t low, uint32_t n_bits, bint wr
 
 
 cdef uint32_t pull_field(const uint8_t **p, uint32_t *left, uint16_t *field) noexcept nogil:
-    # A field named by its header alone; anything wrong with it is a bad field, as Open vSwitch has it (but see old_form_error).
+    # A field named by its header alone; anything wrong with it is a bad field, as Open vSwitch has it (but see
+    # old_form_error).
     cdef OxmEntry e
     cdef uint32_t error = oxm_pull_header(p[0], left[0], &e)
     if error:

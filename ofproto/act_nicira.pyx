@@ -7,7 +7,9 @@ from datapath.bytes cimport load_be16 as get16, load_be32 as get32, load_be64 as
 from ofproto.act_form cimport *
 from ofproto.bits cimport be_put_bits
 from ofproto.codec cimport act_room, all_zero, port_from16
-from ofproto.of_error cimport NXBRC_MUST_BE_ZERO, OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_LEN, OFPBAC_BAD_SET_ARGUMENT, OFPFMFC_TABLE_FULL
+from ofproto.of_error cimport (
+    NXBRC_MUST_BE_ZERO, OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_LEN, OFPBAC_BAD_SET_ARGUMENT, OFPFMFC_TABLE_FULL,
+)
 from ofproto.ofact cimport *
 from ofproto.oxm cimport OXM_IN_ACTION, OxmEntry, oxm_pull
 
@@ -216,7 +218,7 @@ cdef uint32_t nx_write_metadata(const uint8_t *p, uint32_t length, OfActBuf *out
     return add_metadata(p + 16, p + 24, out)
 
 
-# -- set-up --------------------------------------------------------------------------------------------------------------
+# -- set-up ------------------------------------------------------------------------------------------------------------
 
 def _bind_nicira():
     bind("nx_controller", nx_controller)

@@ -3,18 +3,16 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 from datapath.bytes cimport load_be16 as get16, load_be32 as get32
+from datapath.headers cimport ETH_SVLAN, ETH_VLAN
 from ofproto.act_form cimport *
 from ofproto.codec cimport act_room, all_zero, port_from16
-from ofproto.flow_mod cimport OFPP_IN_PORT, OFPP_LOCAL
 from ofproto.of_error cimport (
-    OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_OUT_GROUP, OFPBAC_BAD_OUT_PORT, OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_SET_MASK, OFPFMFC_TABLE_FULL,
+    OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_OUT_GROUP, OFPBAC_BAD_OUT_PORT, OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_SET_MASK,
+    OFPFMFC_TABLE_FULL,
 )
+from ofproto.of_number cimport OFPP_IN_PORT, OFPP_LOCAL
 from ofproto.ofact cimport *
 from ofproto.oxm cimport OXM_IN_ACTION, OxmEntry, oxm_pull
-
-cdef enum:
-    VLAN_8021Q = 0x8100
-    VLAN_8021AD = 0x88a8
 
 
 # -- OpenFlow 1.0, and 1.1 where it has the same layout --------------------------------------------------------------
@@ -97,7 +95,7 @@ cdef uint32_t of10_enqueue(const uint8_t *p, uint32_t length, OfActBuf *out) noe
     return 0
 
 
-# -- OpenFlow 1.1 and later ----------------------------------------------------------------------------------------------
+# -- OpenFlow 1.1 and later --------------------------------------------------------------------------------------------
 
 cdef uint32_t of13_output(const uint8_t *p, uint32_t length, OfActBuf *out) noexcept nogil:
     return add_output(out, get32(p + 4), get16(p + 8))
@@ -105,7 +103,7 @@ cdef uint32_t of13_output(const uint8_t *p, uint32_t length, OfActBuf *out) noex
 
 cdef uint32_t of13_push_vlan(const uint8_t *p, uint32_t length, OfActBuf *out) noexcept nogil:
     cdef uint32_t tpid = get16(p + 4)
-    if tpid != VLAN_8021Q and tpid != VLAN_8021AD:
+    if tpid != ETH_VLAN and tpid != ETH_SVLAN:
         return OFPBAC_BAD_ARGUMENT
     return add_value(out, OFACT_PUSH_VLAN, tpid, 0)
 
@@ -138,7 +136,7 @@ cdef uint32_t of13_set_field(const uint8_t *p, uint32_t length, OfActBuf *out) n
     return add_whole_field(&e, out, 0)
 
 
-# -- set-up --------------------------------------------------------------------------------------------------------------
+# -- set-up ------------------------------------------------------------------------------------------------------------
 
 def _bind_openflow():
     bind("of10_output", of10_output)

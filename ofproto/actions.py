@@ -156,5 +156,4 @@ ACTIONS: tuple[Action, ...] = (
            "go on in a later table", "AC.40"),
 )
 
-BY_NAME: dict[str, Action] = {row.name: row for row in ACTIONS}
 FORMS: dict[str, Form] = {form.name: form for row in ACTIONS for form in row.forms}

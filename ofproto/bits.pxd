@@ -35,7 +35,8 @@ cdef inline uint64_t be_bits(const uint8_t *p, uint32_t n_bytes, uint32_t low, u
     return v & ones(n_bits)
 
 
-cdef inline void be_put_bits(uint8_t *p, uint32_t n_bytes, uint32_t low, uint32_t n_bits, uint64_t value) noexcept nogil:
+cdef inline void be_put_bits(uint8_t *p, uint32_t n_bytes, uint32_t low, uint32_t n_bits,
+                             uint64_t value) noexcept nogil:
     cdef uint32_t bit = low, end = low + n_bits, stop, shift
     cdef uint8_t m
     while bit < end:

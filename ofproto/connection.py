@@ -15,8 +15,9 @@ from ofproto import packet_in, ports
 from ofproto.errors import OpenFlowError
 from ofproto.handlers import HANDLERS, ROLE_EQUAL, ROLE_NAMES, ROLE_SECONDARY, Switchboard
 from ofproto.messages import MESSAGES
+from ofproto.numbers import OFP10, OFP13
 from ofproto.session import Event, FlowMods, Lost, Negotiated, Request, Session
-from ofproto.wire import OFP10, OFP13, build
+from ofproto.wire import build
 from vslib import coverage, vlog
 from vslib.clock import CLOCK, Handle
 from vslib.errors import ConfigError

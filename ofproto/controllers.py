@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from ofproto.connection import Codec, Connection
 from ofproto.handlers import FRAG_NORMAL, Switchboard
+from ofproto.numbers import OFP10
 from ofproto.peers import DEFAULT_PROBE_MS, OFP_PORT, Active, ControllerConfig, Passive, Peer
 from ofproto.ports import PortDesc
-from ofproto.wire import OFP10
 from vslib import dirs, vlog
 from vslib.clock import CLOCK, Handle
 from vslib.errors import ConfigError

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from ofproto.atomics cimport add_u64, drop_u32, raise_i64
+from datapath.atomic cimport add_u64, drop_u32, raise_i64
 from ofproto.l2.mac_table cimport mac_find
 from ofproto.rule cimport Table, rule_credit, rule_unref
 from ofproto.switch cimport (

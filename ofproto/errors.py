@@ -16,9 +16,10 @@ import re
 import struct
 from dataclasses import dataclass
 
+from ofproto.numbers import NICIRA, ONF
 from vslib.errors import PeerError
 
-OPENFLOW, NICIRA, ONF = 0, 0x00002320, 0x4F4E4600
+OPENFLOW = 0
 VERSIONS = (1, 2, 3, 4, 5, 6)
 
 _OFPT_ERROR = 1

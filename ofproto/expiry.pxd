@@ -1,10 +1,11 @@
 """Rules that may time out, as a binary heap over the earliest moment at which each can: what is not due is not touched.
 
-A rule used in the meantime comes up at its old deadline and is put back with the new one. Rules that went otherwise stay in the heap (it holds a
-reference) until they come up or make up half of it. Thread rule: the switch's write lock, or the control thread while nothing else edits tables.
+A rule used in the meantime comes up at its old deadline and is put back with the new one. Rules that went otherwise
+stay in the heap (it holds a reference) until they come up or make up half of it. Thread rule: the switch's write lock,
+or the control thread while nothing else edits tables.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from ofproto.rule cimport Rule
 
@@ -29,13 +30,17 @@ cdef struct Expiry:
     uint32_t n_dead            # of n: rules removed otherwise
 
 cdef int rules_reserve(RuleList *rules, uint32_t extra) noexcept nogil                # 0, -1 without memory
-cdef int rules_push(RuleList *rules, Rule *rule) noexcept nogil                       # 0, -1 without memory; takes no reference
-cdef void rules_release(RuleList *rules) noexcept nogil                               # drop one reference of each and free the list
+# 0, -1 without memory; takes no reference
+cdef int rules_push(RuleList *rules, Rule *rule) noexcept nogil
+# drop one reference of each and free the list
+cdef void rules_release(RuleList *rules) noexcept nogil
 
 cdef bint rule_expires(const Rule *rule) noexcept nogil
 cdef int expiry_reserve(Expiry *expiry, uint32_t extra) noexcept nogil                # 0, -1 without memory
-cdef void expiry_add(Expiry *expiry, Rule *rule) noexcept nogil                       # a rule with time-outs; there is room; takes a reference
-cdef void expiry_gone(Expiry *expiry) noexcept nogil                                  # one of the rules in it was removed
+# a rule with time-outs; there is room; takes a reference
+cdef void expiry_add(Expiry *expiry, Rule *rule) noexcept nogil
+# one of the rules in it was removed
+cdef void expiry_gone(Expiry *expiry) noexcept nogil
 # Move the rules that have timed out at now_ns to `out` with their reference, reason set; stops early without memory.
 cdef void expiry_due(Expiry *expiry, int64_t now_ns, RuleList *out) noexcept nogil
 cdef void expiry_free(Expiry *expiry) noexcept nogil

@@ -1,9 +1,9 @@
 """Idle and hard time-outs (OF.07): see expiry.pxd."""
 
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 from libc.stdlib cimport free, realloc
 
-from ofproto.atomics cimport load_i64
+from datapath.atomic cimport load_seq_i64
 from ofproto.rule cimport Rule, VERSION_FOREVER, rule_ref, rule_unref
 
 cdef enum:
@@ -52,7 +52,7 @@ cdef int64_t hard_deadline(const Rule *rule) noexcept nogil:
 
 
 cdef int64_t idle_deadline(const Rule *rule) noexcept nogil:
-    return load_i64(&rule.used_ns) + rule.idle_timeout_s * NS_PER_S if rule.idle_timeout_s else INT64_MAX
+    return load_seq_i64(&rule.used_ns) + rule.idle_timeout_s * NS_PER_S if rule.idle_timeout_s else INT64_MAX
 
 
 cdef int64_t deadline(const Rule *rule) noexcept nogil:

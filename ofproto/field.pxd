@@ -1,9 +1,10 @@
 """FIELDS in C: named views on the slots of a FlowKey.
 
-The array is filled once at import from `fields.py`; afterwards it is constant and read without a lock. A field's number is its row in FIELDS.
+The array is filled once at import from `fields.py`; afterwards it is constant and read without a lock. A field's number
+is its row in FIELDS.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from datapath.flow_key cimport FlowKey
 
@@ -29,10 +30,12 @@ cdef struct Field:
     uint16_t n_bits            # width of the view
     uint16_t n_bytes           # bytes of the value on the wire (OXM payload without mask), value right-aligned
     uint16_t flags             # FieldFlag bits
-    uint32_t oxm_header        # preferred OXM header word without mask bit, length of an unmasked value: class << 16 | field << 9 | length; 0 = none
+    uint32_t oxm_header        # preferred OXM header word without mask bit, length of an unmasked value: class << 16 |
+                               # field << 9 | length; 0 = none
     uint32_t nxm_header        # the same in NXM form; 0 = none
     uint64_t exp_id            # experimenter id of an experimenter-class OXM, 0 = none
-    uint64_t valid             # bits of the view that may be nonzero (all ones when it is wider than 64 bits); may exceed n_bits: vlan_vid has
+    uint64_t valid             # bits of the view that may be nonzero (all ones when it is wider than 64 bits); may
+                               # exceed n_bits: vlan_vid has
                                # 12 addressable bits and the 0x1000 bit besides
 
 cdef Field[FIELDS_MAX] FIELD
@@ -40,17 +43,26 @@ cdef int n_fields
 
 # All values are right-aligned big-endian arrays of Field.n_bytes bytes.
 cdef void field_get(const FlowKey *key, uint16_t field, uint8_t *value_out) noexcept nogil
-cdef void field_put(FlowKey *key, uint16_t field, const uint8_t *value) noexcept nogil                             # whole view
-cdef void field_put_masked(FlowKey *key, uint16_t field, const uint8_t *value, const uint8_t *mask) noexcept nogil # only mask's 1 bits
-cdef void field_mark(FlowKey *mask, uint16_t field) noexcept nogil                                                 # set all bits of the view in a mask key
-# Bit ranges inside a field (load, move, output:reg, push, pop): bits [low, low + n_bits) counted from the field's least significant bit.
-cdef uint64_t field_bits(const FlowKey *key, uint16_t field, uint32_t low, uint32_t n_bits) noexcept nogil          # n_bits <= 64, host order
+# whole view
+cdef void field_put(FlowKey *key, uint16_t field, const uint8_t *value) noexcept nogil
+# only mask's 1 bits
+cdef void field_put_masked(FlowKey *key, uint16_t field, const uint8_t *value, const uint8_t *mask) noexcept nogil
+# set all bits of the view in a mask key
+cdef void field_mark(FlowKey *mask, uint16_t field) noexcept nogil
+# Bit ranges inside a field (load, move, output:reg, push, pop): bits [low, low + n_bits) counted from the field's least
+# significant bit.
+# n_bits <= 64, host order
+cdef uint64_t field_bits(const FlowKey *key, uint16_t field, uint32_t low, uint32_t n_bits) noexcept nogil
 cdef void field_put_bits(FlowKey *key, uint16_t field, uint32_t low, uint32_t n_bits, uint64_t value) noexcept nogil
-cdef void field_move(FlowKey *key, uint16_t dst, uint32_t dst_low, uint16_t src, uint32_t src_low, uint32_t n_bits) noexcept nogil  # any width
+# any width
+cdef void field_move(FlowKey *key, uint16_t dst, uint32_t dst_low, uint16_t src, uint32_t src_low,
+                     uint32_t n_bits) noexcept nogil
 cdef void field_mark_bits(FlowKey *mask, uint16_t field, uint32_t low, uint32_t n_bits) noexcept nogil
-# 1 if the key satisfies the field's prerequisites (Ethernet type, IP protocol ...); what was read is marked in mask (mask may be NULL).
+# 1 if the key satisfies the field's prerequisites (Ethernet type, IP protocol ...); what was read is marked in mask
+# (mask may be NULL).
 cdef bint field_prereqs_met(uint16_t field, const FlowKey *key, FlowKey *mask) noexcept nogil
-cdef uint16_t field_by_name(str name) except? 0xfffe      # raises KeyError; for set-up code (constants looked up once at import)
+# raises KeyError; for set-up code (constants looked up once at import)
+cdef uint16_t field_by_name(str name) except? 0xfffe
 cdef bint field_wild(const FlowKey *mask, uint16_t field) noexcept nogil       # 1 if no valid bit of the view is set
 cdef bint field_exact(const FlowKey *mask, uint16_t field) noexcept nogil      # 1 if all valid bits of the view are set
 # 1 if every bit of the value (n_bytes, right-aligned) is one that may be nonzero.

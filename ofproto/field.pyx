@@ -1,10 +1,10 @@
 """Reads and writes fields of a flow key; the C array FIELD is filled from `fields.py` when the module is imported.
 
-Place in the packet's path: match decode, translation (set-field, move, load) and flow dumps. Thread rule: FIELD and the prerequisite
-tables are constant after import and read without a lock.
+Place in the packet's path: match decode, translation (set-field, move, load) and flow dumps. Thread rule: FIELD and the
+prerequisite tables are constant after import and read without a lock.
 
-A view of a slot of at most 8 bytes is read and written as one 64-bit number, with any bit offset. Wider slots (addresses, registers,
-labels) hold whole-byte views only, which are copied; the import checks that.
+A view of a slot of at most 8 bytes is read and written as one 64-bit number, with any bit offset. Wider slots
+(addresses, registers, labels) hold whole-byte views only, which are copied; the import checks that.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -12,6 +12,7 @@ from libc.string cimport memcpy, memset
 
 from datapath.flow_key cimport KEY_WORDS, FlowKey
 from ofproto.bits cimport be_bits, be_load, be_put_bits, be_store, ones
+from ofproto.of_number cimport OFPP_MAX
 
 from datapath.slots import places
 from ofproto.fields import FIELDS, NUMBER, PREREQS, prereq_terms
@@ -22,7 +23,6 @@ cdef enum:
     VALUES_MAX = 2
     PREREQS_MAX = 32
     PORT_RESERVED16 = 0xff00       # first reserved 16-bit port number
-    PORT_RESERVED32 = 0xffffff00   # the same port in 32-bit form
 
 cdef struct Term:
     uint16_t ofs                   # byte offset of the slot in FlowKey
@@ -64,7 +64,7 @@ cdef inline void view_store(FlowKey *key, const Field *f, uint64_t v) noexcept n
     cdef uint8_t *p = <uint8_t *>key + f.ofs
     if f.flags & FIELD_PORT16:
         v &= 0xffff
-        be_store(p, 4, v + (PORT_RESERVED32 - PORT_RESERVED16) if v >= PORT_RESERVED16 else v)
+        be_store(p, 4, v + (OFPP_MAX - PORT_RESERVED16) if v >= PORT_RESERVED16 else v)
     elif f.slot_bytes > 8:
         be_store(<uint8_t *>wide_at(key, f), f.n_bytes, v)
     else:
@@ -189,7 +189,7 @@ cdef bint field_value_valid(uint16_t field, const uint8_t *value) noexcept nogil
     if f.n_bytes > 8:
         return 1
     v = be_load(value, f.n_bytes)
-    if f.flags & FIELD_PORT32 and PORT_RESERVED16 <= v < PORT_RESERVED32:
+    if f.flags & FIELD_PORT32 and PORT_RESERVED16 <= v < OFPP_MAX:
         return 0
     return (v & ~f.valid) == 0
 
@@ -338,7 +338,10 @@ def get_value(key: bytes, name: str) -> bytes:
 
 
 def put_value(key: bytes, name: str, value: bytes, mask: bytes | None = None) -> bytes:
-    """Return the flow key with a field's value (big-endian) put under a mask, None = whole; raises KeyError, ValueError."""
+    """Return the flow key with a field's value (big-endian) put under a mask (None = whole).
+
+    Raises KeyError, ValueError.
+    """
     cdef uint16_t field = checked(name)
     cdef FlowKey k = key_of(key)
     value = value_of(field, value)
@@ -359,13 +362,6 @@ def put_bits(key: bytes, name: str, low: int, n_bits: int, value: int) -> bytes:
     """Return the flow key with at most 64 bits of a field replaced; raises KeyError, ValueError."""
     cdef FlowKey k = key_of(key)
     field_put_bits(&k, checked(name, low, n_bits), low, n_bits, value)
-    return (<const char *>&k)[:sizeof(FlowKey)]
-
-
-def mark_bits(mask: bytes, name: str, low: int, n_bits: int) -> bytes:
-    """Return the mask key with a range of bits of a field set; raises KeyError, ValueError."""
-    cdef FlowKey k = key_of(mask)
-    field_mark_bits(&k, checked(name, low, n_bits), low, n_bits)
     return (<const char *>&k)[:sizeof(FlowKey)]
 
 

@@ -17,10 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ofproto.numbers import NICIRA, ONF
+
 BOTH, NXM, OXM, NEVER = "both", "nxm", "oxm", "never"
 
 NXM_OF, NXM_NX, ERICSSON, OXM_OF, PACKET_REGS, EXPERIMENTER = 0x0000, 0x0001, 0x1000, 0x8000, 0x8001, 0xFFFF
-ONF_EXPERIMENTER, NICIRA_EXPERIMENTER, NSH_EXPERIMENTER = 0x4F4E4600, 0x00002320, 0x005AD650
+NSH_EXPERIMENTER = 0x005AD650
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +160,11 @@ def _oxm(number: int, since: int = 3, suffix: str = "") -> Header:
 
 
 def _onf(number: int) -> Header:
-    return Header(EXPERIMENTER, number, 4, ONF_EXPERIMENTER)
+    return Header(EXPERIMENTER, number, 4, ONF)
 
 
 def _et(number: int, suffix: str = "") -> Header:
-    return Header(EXPERIMENTER, number, 1, NICIRA_EXPERIMENTER, suffix)
+    return Header(EXPERIMENTER, number, 1, NICIRA, suffix)
 
 
 def _nsh(number: int, suffix: str) -> Header:
@@ -406,8 +408,8 @@ def prereq_terms(name: str) -> tuple[Term, ...]:
 
 _PREFIXES = {
     (NXM_OF, 0): "NXM_OF_", (NXM_NX, 0): "NXM_NX_", (ERICSSON, 0): "ERICOXM_OF_", (OXM_OF, 0): "OXM_OF_",
-    (PACKET_REGS, 0): "OXM_OF_", (EXPERIMENTER, ONF_EXPERIMENTER): "ONFOXM_ET_",
-    (EXPERIMENTER, NICIRA_EXPERIMENTER): "NXOXM_ET_", (EXPERIMENTER, NSH_EXPERIMENTER): "NXOXM_NSH_",
+    (PACKET_REGS, 0): "OXM_OF_", (EXPERIMENTER, ONF): "ONFOXM_ET_",
+    (EXPERIMENTER, NICIRA): "NXOXM_ET_", (EXPERIMENTER, NSH_EXPERIMENTER): "NXOXM_NSH_",
 }  # fmt: skip
 
 

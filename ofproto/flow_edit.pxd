@@ -3,7 +3,7 @@
 Thread rule: the control thread. edit_run takes the switch's write lock once per batch and publishes one version for it.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from datapath.flow_key cimport FlowKey
 from ofproto.expiry cimport Expiry, RuleList
@@ -42,10 +42,14 @@ cdef struct FlowEditor:
     uint32_t[N_TABLES] n_hidden            # hidden rules of each table
     FlowOp[EDIT_BATCH] ops
 
-cdef void op_decode(FlowOp *op, const uint8_t *msg, uint32_t length, bint nxt_table_id) noexcept nogil      # sets op.error
-cdef void edit_run(FlowEditor *ed, uint32_t n_ops) noexcept nogil                     # applies ops[0..n_ops) that have no error yet
-cdef void edit_remove_all(FlowEditor *ed, RuleList *rules, bint in_heap) noexcept nogil    # one edit; reasons are set; rules removed already are passed over
-cdef uint32_t edit_add_hidden(FlowEditor *ed, uint8_t table_id, uint32_t priority, Match *match, const uint8_t *acts, uint32_t acts_length) noexcept nogil
+# sets op.error
+cdef void op_decode(FlowOp *op, const uint8_t *msg, uint32_t length, bint nxt_table_id) noexcept nogil
+# applies ops[0..n_ops) that have no error yet
+cdef void edit_run(FlowEditor *ed, uint32_t n_ops) noexcept nogil
+# one edit; reasons are set; rules removed already are passed over
+cdef void edit_remove_all(FlowEditor *ed, RuleList *rules, bint in_heap) noexcept nogil
+cdef uint32_t edit_add_hidden(FlowEditor *ed, uint8_t table_id, uint32_t priority, Match *match, const uint8_t *acts,
+                              uint32_t acts_length) noexcept nogil
 # Append the rules of `version` that meet the criteria, with a reference each if `hold`. 0, -1 without memory.
 cdef int rules_meeting(Bridge *bridge, const Criteria *which, uint64_t version, RuleList *out, bint hold) noexcept nogil
 cdef void editor_free(FlowEditor *ed) noexcept nogil

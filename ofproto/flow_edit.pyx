@@ -1,38 +1,48 @@
 """The meaning of flow-mods (OF.03 to OF.06), as Open vSwitch 3.1 has it where OpenFlow leaves a choice:
 
-- An add over the same match and priority inherits the counters unless RESET_COUNTS (which OpenFlow 1.0 implies) and always the time of last use.
-- A modify keeps times, time-outs, flags and cookie of the rule; hard time-outs count from the modify. In OpenFlow 1.0 it adds if nothing matches.
+- An add over the same match and priority inherits the counters unless RESET_COUNTS (which OpenFlow 1.0 implies) and
+  always the time of last use.
+- A modify keeps times, time-outs, flags and cookie of the rule; hard time-outs count from the modify. In OpenFlow 1.0
+  it adds if nothing matches.
 - CHECK_OVERLAP does not look at the rule that is replaced. Replacing is silent; only a removal tells controllers.
 - Table 254 and rules of priorities above 65535 are the switch's own.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from ofproto.expiry cimport OFPRR_DELETE, expiry_add, expiry_free, expiry_gone, expiry_reserve, rule_expires, rules_push, rules_release, rules_reserve
-from ofproto.flow_mod cimport (
-    FLOW_CHECK_OVERLAP, FLOW_RESET_COUNTS, FLOW_SEND_FLOW_REM, FM_ADD, FM_DELETE, FM_DELETE_STRICT, FM_MODIFY, FM_MODIFY_STRICT, OFPG_ANY, OFPP_ANY,
-    OFPP_CONTROLLER, TABLE_ALL, flow_mod_decode,
+from ofproto.expiry cimport (
+    OFPRR_DELETE, expiry_add, expiry_free, expiry_gone, expiry_reserve, rule_expires, rules_push, rules_release,
+    rules_reserve,
 )
-from ofproto.of_error cimport OFPBRC_BUFFER_UNKNOWN, OFPBRC_EPERM, OFPFMFC_BAD_TABLE_ID, OFPFMFC_OVERLAP, OFPFMFC_TABLE_FULL
+from ofproto.flow_mod cimport (
+    FLOW_CHECK_OVERLAP, FLOW_RESET_COUNTS, FLOW_SEND_FLOW_REM, FM_ADD, FM_DELETE, FM_DELETE_STRICT, FM_MODIFY,
+    FM_MODIFY_STRICT, flow_mod_decode,
+)
+from ofproto.of_error cimport (
+    OFPBRC_BUFFER_UNKNOWN, OFPBRC_EPERM, OFPFMFC_BAD_TABLE_ID, OFPFMFC_OVERLAP, OFPFMFC_TABLE_FULL,
+)
+from ofproto.of_number cimport COOKIE_NONE, OFPG_ANY, OFPP_ANY, OFPP_CONTROLLER, TABLE_ALL
 from ofproto.ofact cimport (
-    OFACT_CONTROLLER, OFACT_ENQUEUE, OFACT_OUTPUT, OFACT_WRITE_ACTIONS, OfAct, OfActEnqueue, OfActNested, OfActOutput, ofact_next,
+    OFACT_CONTROLLER, OFACT_ENQUEUE, OFACT_OUTPUT, OFACT_WRITE_ACTIONS, OfAct, OfActEnqueue, OfActNested, OfActOutput,
+    ofact_next,
 )
 from ofproto.rule cimport (
-    VERSION_FOREVER, mask_shape, rule_match, rule_new, rule_ref, rule_replace, rule_unref, table_each, table_find_shaped, table_insert_shaped,
-    table_new, table_overlaps, table_remove,
+    VERSION_FOREVER, mask_shape, rule_match, rule_new, rule_ref, rule_replace, rule_unref, table_each,
+    table_find_shaped, table_insert_shaped, table_new, table_overlaps, table_remove,
 )
 from ofproto.switch cimport TABLE_HIDDEN, switch_edit_begin, switch_edit_end, table_tag
 
-cdef uint64_t COOKIE_NONE = 0xffffffffffffffff
 cdef uint32_t NO_BUFFER = 0xffffffff
 
 
-# --- which rules ------------------------------------------------------------------------------------------------------------------------------------
+# --- which rules ------------------------------------------------------------------------------------------------------
 
 cdef bint acts_output_to(const uint8_t *acts, uint32_t length, uint32_t port) noexcept nogil:
-    """Whether a list, or a list of write-actions within it, names the port in output, enqueue or (port CONTROLLER) controller."""
+    """Whether a list, or a list of write-actions within it, names the port in output, enqueue or (port CONTROLLER)
+    controller.
+    """
     cdef const OfAct *act = <const OfAct *>acts
     cdef const OfAct *end = <const OfAct *>(acts + length)
     while act < end:
@@ -82,14 +92,16 @@ cdef inline uint32_t end_table(uint8_t table_id) noexcept nogil:
     return TABLE_HIDDEN if table_id == TABLE_ALL else table_id + 1
 
 
-cdef int rules_meeting(Bridge *bridge, const Criteria *which, uint64_t version, RuleList *out, bint hold) noexcept nogil:
+cdef int rules_meeting(Bridge *bridge, const Criteria *which, uint64_t version, RuleList *out,
+                       bint hold) noexcept nogil:
     cdef Gather g
     cdef uint32_t i
     g.which = which
     g.out = out
     g.hold = hold
     for i in range(first_table(which.table_id), end_table(which.table_id)):
-        if bridge.tables[i] != NULL and table_each(bridge.tables[i], &which.shape, which.value, version, gather, &g) < 0:
+        if bridge.tables[i] != NULL and table_each(bridge.tables[i], &which.shape, which.value, version, gather,
+                                                   &g) < 0:
             return -1
     return 0
 
@@ -114,10 +126,12 @@ cdef int find(FlowEditor *ed, FlowOp *op, bint strict) noexcept nogil:
     return rules_meeting(ed.bridge, &op.which, ed.version, &ed.found, False)
 
 
-# --- single changes ---------------------------------------------------------------------------------------------------------------------------------
+# --- single changes ---------------------------------------------------------------------------------------------------
 
 cdef void put_in(FlowEditor *ed, Rule *old, Rule *rule, bint keep_counts) noexcept nogil:
-    """After `rule` went into its table: start its life, and end that of the rule it replaces, if any. There is room in the heap."""
+    """After `rule` went into its table: start its life, and end that of the rule it replaces, if any. There is room in
+    the heap.
+    """
     rule.add_version = ed.version
     rule.modified_ns = ed.now_ns
     if old == NULL:
@@ -169,7 +183,7 @@ cdef Rule *rule_of_mod(FlowOp *op) noexcept nogil:
     return rule
 
 
-# --- commands; each returns 0 or an error -----------------------------------------------------------------------------------------------------------
+# --- commands; each returns 0 or an error -----------------------------------------------------------------------------
 
 cdef uint32_t insert_fresh(FlowEditor *ed, FlowOp *op, Rule *old) noexcept nogil:
     """Put op.fresh into its table, in place of `old` if that is given."""
@@ -283,7 +297,7 @@ COMMANDS[<int>FM_DELETE] = run_delete
 COMMANDS[<int>FM_DELETE_STRICT] = run_delete
 
 
-# --- the way of a flow-mod --------------------------------------------------------------------------------------------------------------------------
+# --- the way of a flow-mod --------------------------------------------------------------------------------------------
 
 cdef inline bint deletes(const FlowMod *fm) noexcept nogil:
     return fm.command == FM_DELETE or fm.command == FM_DELETE_STRICT
@@ -355,7 +369,8 @@ cdef void edit_remove_all(FlowEditor *ed, RuleList *rules, bint in_heap) noexcep
     edit_end(ed)
 
 
-cdef uint32_t edit_add_hidden(FlowEditor *ed, uint8_t table_id, uint32_t priority, Match *match, const uint8_t *acts, uint32_t acts_length) noexcept nogil:
+cdef uint32_t edit_add_hidden(FlowEditor *ed, uint8_t table_id, uint32_t priority, Match *match, const uint8_t *acts,
+                              uint32_t acts_length) noexcept nogil:
     cdef FlowOp *op = &ed.ops[0]
     cdef Rule *old = NULL
     cdef uint32_t error

@@ -1,4 +1,5 @@
-"""Flow statistics entries and flow-removed messages in three dialects: OpenFlow 1.0, its Nicira extension, OpenFlow 1.1 to 1.4.
+"""Flow statistics entries and flow-removed messages in three dialects: OpenFlow 1.0, its Nicira extension, OpenFlow 1.1
+to 1.4.
 
 Place in the packet's path: none; the control thread runs it, without the GIL.
 """
@@ -10,17 +11,12 @@ from ofproto.act_encode cimport act_list_encode, instructions_encode
 from ofproto.codec cimport out_room
 from ofproto.flow_mod cimport FlowRow, Match, OutBuf
 from ofproto.match cimport match10_encode
+from ofproto.of_number cimport NICIRA, OFP10, OFP13, OFP14, OFPMT_OXM, OFPT_VENDOR
 from ofproto.oxm cimport oxm_match_encode
 
 cdef enum:
-    V10 = 1
-    V13 = 4
-    V14 = 5
-    OFPT_VENDOR = 4
     OFPT_FLOW_REMOVED = 11
-    NICIRA = 0x2320
     NXT_FLOW_REMOVED = 14
-    OFPMT_OXM = 1
     ENTRY_MAX = 0xffff
     NS = 1000000000
     NS_PER_MS = 1000000
@@ -28,35 +24,35 @@ cdef enum:
 
 # -- matches ---------------------------------------------------------------------------------------------------------
 
-cdef int put_nxm(OutBuf *out, const Match *match, uint8_t version, uint32_t at) noexcept nogil:
-    # The match and its padding, and its length without padding at byte `at`.
-    cdef uint32_t start = out.length, length
-    if oxm_match_encode(out, match, version, NULL):
-        return -1
-    length = out.length - start
+cdef int end_match(OutBuf *out, uint32_t start, uint32_t at) noexcept nogil:
+    # Pad what begins at byte `start` to 8 bytes, and put its length without padding at byte `at`.
+    cdef uint32_t length = out.length - start
     if length & 7 and out_room(out, 8 - (length & 7)) == NULL:
         return -1
     put16(out.data + at, length)
     return 0
 
 
+cdef int put_nxm(OutBuf *out, const Match *match, uint8_t version, uint32_t at) noexcept nogil:
+    # The match and its padding, and its length without padding at byte `at`.
+    cdef uint32_t start = out.length
+    return -1 if oxm_match_encode(out, match, version, NULL) else end_match(out, start, at)
+
+
 cdef int put_ofp_match(OutBuf *out, const Match *match, uint8_t version) noexcept nogil:
-    cdef uint32_t start = out.length, length
+    cdef uint32_t start = out.length
     if out_room(out, 4) == NULL or oxm_match_encode(out, match, version, NULL):
         return -1
-    length = out.length - start
-    if length & 7 and out_room(out, 8 - (length & 7)) == NULL:
-        return -1
     put16(out.data + start, OFPMT_OXM)
-    put16(out.data + start + 2, length)
-    return 0
+    return end_match(out, start, start + 2)
 
 
 # -- flow statistics -------------------------------------------------------------------------------------------------
 
 cdef inline void put_duration(uint8_t *p, int64_t duration_ns) noexcept nogil:
     put32(p, <uint32_t>(duration_ns // NS))
-    put32(p + 4, <uint32_t>(duration_ns % NS // NS_PER_MS * NS_PER_MS))     # whole milliseconds, as Open vSwitch tells them
+    # whole milliseconds, as Open vSwitch tells them
+    put32(p + 4, <uint32_t>(duration_ns % NS // NS_PER_MS * NS_PER_MS))
 
 
 cdef inline uint32_t age_s(int64_t age_ns) noexcept nogil:
@@ -77,45 +73,45 @@ cdef int put_stats10(OutBuf *out, const FlowRow *row) noexcept nogil:
     put64(p + 64, row.cookie)
     put64(p + 72, row.n_packets)
     put64(p + 80, row.n_bytes)
-    return act_list_encode(out, row.acts, row.acts_length, V10)
+    return act_list_encode(out, row.acts, row.acts_length, OFP10)
+
+
+cdef uint8_t *put_stats_head(OutBuf *out, const FlowRow *row) noexcept nogil:
+    # What Nicira's entries and those of OpenFlow 1.1 and later begin with; NULL without memory.
+    cdef uint8_t *p = out_room(out, 48)
+    if p == NULL:
+        return NULL
+    p[2] = row.table_id
+    put_duration(p + 4, row.duration_ns)
+    put16(p + 12, row.priority)
+    put16(p + 14, row.idle_timeout_s)
+    put16(p + 16, row.hard_timeout_s)
+    put64(p + 24, row.cookie)
+    put64(p + 32, row.n_packets)
+    put64(p + 40, row.n_bytes)
+    return p
 
 
 cdef int put_stats_nx(OutBuf *out, const FlowRow *row) noexcept nogil:
     cdef uint32_t start = out.length
-    cdef uint8_t *p = out_room(out, 48)
+    cdef uint8_t *p = put_stats_head(out, row)
     if p == NULL:
         return -1
-    p[2] = row.table_id
-    put_duration(p + 4, row.duration_ns)
-    put16(p + 12, row.priority)
-    put16(p + 14, row.idle_timeout_s)
-    put16(p + 16, row.hard_timeout_s)
     put16(p + 20, age_s(row.idle_ns))
     put16(p + 22, age_s(row.hard_ns))
-    put64(p + 24, row.cookie)
-    put64(p + 32, row.n_packets)
-    put64(p + 40, row.n_bytes)
-    if put_nxm(out, row.match, V10, start + 18):
+    if put_nxm(out, row.match, OFP10, start + 18):
         return -1
-    return act_list_encode(out, row.acts, row.acts_length, V10)
+    return act_list_encode(out, row.acts, row.acts_length, OFP10)
 
 
 cdef int put_stats13(OutBuf *out, const FlowRow *row, uint8_t version) noexcept nogil:
-    cdef uint8_t *p = out_room(out, 48)
+    cdef uint8_t *p = put_stats_head(out, row)
     if p == NULL:
         return -1
-    p[2] = row.table_id
-    put_duration(p + 4, row.duration_ns)
-    put16(p + 12, row.priority)
-    put16(p + 14, row.idle_timeout_s)
-    put16(p + 16, row.hard_timeout_s)
-    if version >= V13:
+    if version >= OFP13:
         put16(p + 18, row.flags)       # all of them, CHECK_OVERLAP and RESET_COUNTS too, as Open vSwitch shows them
-    if version >= V14:
+    if version >= OFP14:
         put16(p + 20, row.importance)
-    put64(p + 24, row.cookie)
-    put64(p + 32, row.n_packets)
-    put64(p + 40, row.n_bytes)
     if put_ofp_match(out, row.match, version):
         return -1
     return instructions_encode(out, row.acts, row.acts_length, version)
@@ -126,7 +122,7 @@ cdef int stats_entry_encode(OutBuf *out, const FlowRow *row, uint8_t version, bi
     cdef int result
     if nxst:
         result = put_stats_nx(out, row)
-    elif version == V10:
+    elif version == OFP10:
         result = put_stats10(out, row)
     else:
         result = put_stats13(out, row, version)
@@ -171,7 +167,7 @@ cdef int put_removed_nx(OutBuf *out, const FlowRow *row) noexcept nogil:
     put16(p + 36, row.idle_timeout_s)
     put64(p + 40, row.n_packets)
     put64(p + 48, row.n_bytes)
-    return put_nxm(out, row.match, V10, start + 38)
+    return put_nxm(out, row.match, OFP10, start + 38)
 
 
 cdef int put_removed13(OutBuf *out, const FlowRow *row, uint8_t version) noexcept nogil:
@@ -195,7 +191,7 @@ cdef int removed_encode(OutBuf *out, const FlowRow *row, uint8_t version, bint n
     cdef int result
     if nxt:
         result = put_removed_nx(out, row)
-    elif version == V10:
+    elif version == OFP10:
         result = put_removed10(out, row)
     else:
         result = put_removed13(out, row, version)

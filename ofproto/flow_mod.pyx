@@ -1,7 +1,9 @@
-"""Flow messages between wire and structs: flow-mods, flow and aggregate requests, flow statistics, flow-removed; see flow_mod.pxd.
+"""Flow messages between wire and structs: flow-mods, flow and aggregate requests, flow statistics, flow-removed; see
+flow_mod.pxd.
 
-Place in the packet's path: none; the control thread runs it, without the GIL. Three dialects: OpenFlow 1.0 with its fixed match, its Nicira
-extension (NXM), and OpenFlow 1.3 (whose layouts 1.1, 1.2 and 1.4 share but for details that the decoder takes from `version`).
+Place in the packet's path: none; the control thread runs it, without the GIL. Three dialects: OpenFlow 1.0 with its
+fixed match, its Nicira extension (NXM), and OpenFlow 1.3 (whose layouts 1.1, 1.2 and 1.4 share but for details that the
+decoder takes from `version`).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -18,8 +20,12 @@ from ofproto.field cimport field_by_name
 from ofproto.flow_encode cimport removed_encode, stats_entry_encode
 from ofproto.match cimport MATCH10_BYTES, match10_decode, match10_encode
 from ofproto.of_error cimport (
-    NXBRC_NXM_INVALID, OFPBAC_BAD_OUT_PORT, OFPBMC_BAD_LEN, OFPBMC_BAD_TYPE, OFPBRC_BAD_LEN, OFPBRC_BAD_STAT, OFPBRC_BAD_SUBTYPE,
-    OFPBRC_BAD_TYPE, OFPBRC_BAD_VENDOR, OFPBRC_BAD_VERSION, OFPFMFC_BAD_COMMAND, OFPFMFC_BAD_FLAGS, OFPFMFC_TABLE_FULL,
+    NXBRC_NXM_INVALID, OFPBAC_BAD_OUT_PORT, OFPBMC_BAD_LEN, OFPBMC_BAD_TYPE, OFPBRC_BAD_LEN, OFPBRC_BAD_STAT,
+    OFPBRC_BAD_SUBTYPE, OFPBRC_BAD_TYPE, OFPBRC_BAD_VENDOR, OFPBRC_BAD_VERSION, OFPFMFC_BAD_COMMAND, OFPFMFC_BAD_FLAGS,
+    OFPFMFC_TABLE_FULL,
+)
+from ofproto.of_number cimport (
+    COOKIE_NONE, NICIRA, OFP10, OFP11, OFP12, OFP13, OFP14, OFPG_ANY, OFPMT_OXM, OFPP_ANY, OFPT_VENDOR, TABLE_ALL,
 )
 from ofproto.oxm cimport Cookie, match_prereqs_met, metadata_match, oxm_match_decode, oxm_match_encode
 
@@ -27,32 +33,22 @@ from ofproto.errors import OpenFlowError
 from ofproto.flow_types import DecodedFlowMod, DecodedFlowRequest, FlowStats
 
 cdef enum:
-    V10 = 1
-    V11 = 2
-    V12 = 3
-    V13 = 4
-    V14 = 5
-    OFPT_VENDOR = 4
     OFPT_FLOW_MOD = 14
     OFPT10_STATS_REQUEST = 16
     OFPT13_STATS_REQUEST = 18
-    NICIRA = 0x2320
     NXT_FLOW_MOD = 13
     STATS_FLOW = 1
     STATS_AGGREGATE = 2
     STATS_VENDOR = 0xffff
     NXST_AGGREGATE = 1             # NXST_FLOW is 0
-    OFPMT_OXM = 1
     EMERGENCY = 4                  # OFPFF_EMERG of OpenFlow 1.0
     PRIORITY_EXACT = 0xffff        # of a flow without wildcards in OpenFlow 1.0
-
-cdef enum:
-    COOKIE_NONE = 0xffffffffffffffffULL
 
 
 # -- matches ---------------------------------------------------------------------------------------------------------
 
-cdef uint32_t pull_nxm(const uint8_t **p, uint32_t *left, uint32_t match_length, Match *out, Cookie *cookie) noexcept nogil:
+cdef uint32_t pull_nxm(const uint8_t **p, uint32_t *left, uint32_t match_length, Match *out,
+                       Cookie *cookie) noexcept nogil:
     # A match of that length, padded to 8 bytes.
     cdef uint32_t padded = (match_length + 7) & ~<uint32_t>7
     cdef const uint8_t *at = p[0]
@@ -97,16 +93,16 @@ cdef uint32_t read_command(uint32_t command, FlowMod *out) noexcept nogil:
 
 cdef uint32_t read_flags(uint32_t flags, FlowMod *out) noexcept nogil:
     cdef uint32_t known = FLOW_SEND_FLOW_REM | FLOW_CHECK_OVERLAP
-    if out.version == V10 and flags & EMERGENCY:
+    if out.version == OFP10 and flags & EMERGENCY:
         return OFPFMFC_TABLE_FULL
-    if out.version >= V12:
+    if out.version >= OFP12:
         known |= FLOW_RESET_COUNTS
-    if out.version >= V13:
+    if out.version >= OFP13:
         known |= FLOW_NO_PKT_COUNTS | FLOW_NO_BYT_COUNTS
     if flags & ~known:
         return OFPFMFC_BAD_FLAGS
     out.flags = <uint16_t>flags
-    if out.version <= V11 and out.command == FM_ADD:
+    if out.version <= OFP11 and out.command == FM_ADD:
         out.flags |= FLOW_RESET_COUNTS
     return 0
 
@@ -128,7 +124,7 @@ cdef uint32_t flow_mod10(const uint8_t *msg, uint32_t length, FlowMod *out) noex
     out.priority = PRIORITY_EXACT if exact else get16(msg + 62)
     out.buffer_id = get32(msg + 64)
     out.out_port = port_from16(get16(msg + 68))
-    error = act_list_decode(msg + 72, length - 72, V10, &out.acts)
+    error = act_list_decode(msg + 72, length - 72, OFP10, &out.acts)
     if not error:
         error = read_command(get16(msg + 56), out)
     return error if error else read_flags(get16(msg + 70), out)
@@ -155,7 +151,7 @@ cdef uint32_t flow_mod_nx(const uint8_t *msg, uint32_t length, FlowMod *out) noe
     out.priority = get16(msg + 30)
     out.buffer_id = get32(msg + 32)
     out.out_port = port_from16(get16(msg + 36))
-    error = act_list_decode(at, left, V10, &out.acts)
+    error = act_list_decode(at, left, OFP10, &out.acts)
     return error if error else read_flags(get16(msg + 38), out)
 
 
@@ -184,7 +180,7 @@ cdef uint32_t flow_mod13(const uint8_t *msg, uint32_t length, FlowMod *out) noex
     out.buffer_id = get32(msg + 32)
     out.out_port = get32(msg + 36)
     out.out_group = get32(msg + 40)
-    out.importance = get16(msg + 46) if out.version >= V14 else 0
+    out.importance = get16(msg + 46) if out.version >= OFP14 else 0
     if port_unknown(out.out_port):
         return OFPBAC_BAD_OUT_PORT
     error = instructions_decode(at, left, out.version, &out.acts)
@@ -209,11 +205,11 @@ cdef uint32_t flow_mod_decode(const uint8_t *msg, uint32_t length, FlowMod *out)
     if length < 8:
         return OFPBRC_BAD_LEN
     out.version = msg[0]
-    if out.version == 0 or out.version > V14:
+    if out.version == 0 or out.version > OFP14:
         return OFPBRC_BAD_VERSION
     if msg[1] == OFPT_FLOW_MOD:
-        error = flow_mod10(msg, length, out) if out.version == V10 else flow_mod13(msg, length, out)
-    elif msg[1] == OFPT_VENDOR and out.version == V10:
+        error = flow_mod10(msg, length, out) if out.version == OFP10 else flow_mod13(msg, length, out)
+    elif msg[1] == OFPT_VENDOR and out.version == OFP10:
         error = OFPBRC_BAD_LEN if length < 16 else OFPBRC_BAD_VENDOR
         if length >= 16 and get32(msg + 8) == NICIRA:
             error = flow_mod_nx(msg, length, out) if get32(msg + 12) == NXT_FLOW_MOD else OFPBRC_BAD_SUBTYPE
@@ -278,14 +274,14 @@ cdef uint32_t flow_stats_request_decode(const uint8_t *msg, uint32_t length, Flo
     out.out_group = OFPG_ANY
     if length < 12:
         return OFPBRC_BAD_LEN
-    if msg[0] == 0 or msg[0] > V14:
+    if msg[0] == 0 or msg[0] > OFP14:
         return OFPBRC_BAD_VERSION
-    if msg[1] != (OFPT10_STATS_REQUEST if msg[0] == V10 else OFPT13_STATS_REQUEST):
+    if msg[1] != (OFPT10_STATS_REQUEST if msg[0] == OFP10 else OFPT13_STATS_REQUEST):
         return OFPBRC_BAD_TYPE
     kind = get16(msg + 8)
     if kind == STATS_FLOW or kind == STATS_AGGREGATE:
-        return stats_request10(msg, length, out) if msg[0] == V10 else stats_request13(msg, length, out)
-    if kind == STATS_VENDOR and msg[0] == V10:
+        return stats_request10(msg, length, out) if msg[0] == OFP10 else stats_request13(msg, length, out)
+    if kind == STATS_VENDOR and msg[0] == OFP10:
         return stats_request_nx(msg, length, out)
     return OFPBRC_BAD_STAT
 
@@ -347,10 +343,11 @@ def decode_flow_mod(msg: bytes, table_in_command: bool = False) -> DecodedFlowMo
         return DecodedFlowMod(
             value=key_bytes(&fm.match.value), mask=key_bytes(&fm.match.mask),
             actions=(<const char *>fm.acts.data)[:fm.acts.length] if fm.acts.length else b"",
-            cookie=fm.cookie, cookie_mask=fm.cookie_mask, new_cookie=fm.new_cookie, modify_cookie=bool(fm.modify_cookie),
-            table_id=fm.table_id, command=fm.command, version=fm.version, priority=fm.priority,
-            idle_timeout_s=fm.idle_timeout_s, hard_timeout_s=fm.hard_timeout_s, importance=fm.importance, flags=fm.flags,
-            buffer_id=fm.buffer_id, out_port=fm.out_port, out_group=fm.out_group,
+            cookie=fm.cookie, cookie_mask=fm.cookie_mask, new_cookie=fm.new_cookie,
+            modify_cookie=bool(fm.modify_cookie), table_id=fm.table_id, command=fm.command, version=fm.version,
+            priority=fm.priority, idle_timeout_s=fm.idle_timeout_s, hard_timeout_s=fm.hard_timeout_s,
+            importance=fm.importance, flags=fm.flags, buffer_id=fm.buffer_id, out_port=fm.out_port,
+            out_group=fm.out_group,
         )
     finally:
         free(fm.acts.data)
@@ -411,7 +408,9 @@ def decode_match(data: bytes) -> tuple[bytes, bytes]:
 
 
 def encode_match(value: bytes, mask: bytes, version: int, cookie: int = 0, cookie_mask: int = 0) -> bytes:
-    """Return a match as NXM (version 1, with the cookie pseudo-field if cookie_mask) or OXM entries, without padding."""
+    """Return a match as NXM (version 1, with the cookie pseudo-field if cookie_mask) or OXM entries, without
+    padding.
+    """
     cdef Match match
     cdef OutBuf out
     cdef Cookie filter
@@ -448,7 +447,9 @@ def encode_match10(value: bytes, mask: bytes) -> bytes:
 
 
 def encode_packet_in_match(key: bytes, version: int) -> bytes:
-    """Return the metadata of a packet (in_port, tunnel, registers ...: what is not zero) as NXM or OXM entries, unpadded."""
+    """Return the metadata of a packet (in_port, tunnel, registers ...: what is not zero) as NXM or OXM entries,
+    unpadded.
+    """
     cdef Match match
     cdef FlowKey k
     cdef OutBuf out

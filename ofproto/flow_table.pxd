@@ -1,6 +1,6 @@
 """Python's handle on the flow tables of one bridge."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 from ofproto.flow_edit cimport Criteria, FlowEditor
 from ofproto.expiry cimport RuleList
@@ -20,4 +20,5 @@ cdef class FlowTables:
     cdef int prepare(self) except -1
     cdef int meeting(self, const Criteria *which, RuleList *out) except -1
 
-cdef int load_match(bytes value, bytes mask, Match *out) except -1       # FlowKey images; raises InternalError for other lengths
+# FlowKey images; raises InternalError for other lengths
+cdef int load_match(bytes value, bytes mask, Match *out) except -1

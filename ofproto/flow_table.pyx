@@ -1,7 +1,9 @@
-"""What a controller edits and asks for: flow-mods, flow, aggregate and table statistics, time-outs, flow-removed (OF.01, OF.03 to OF.07, OF.09).
+"""What a controller edits and asks for: flow-mods, flow, aggregate and table statistics, time-outs, flow-removed
+(OF.01, OF.03 to OF.07, OF.09).
 
-Thread rule: the control thread. Decoding and the making of rules happen outside the switch's lock, edits inside it, all without the GIL. Dumps take
-references under the read lock and encode without it, so a dump of a million flows does not hold up learning.
+Thread rule: the control thread. Decoding and the making of rules happen outside the switch's lock, edits inside it, all
+without the GIL. Dumps take references under the read lock and encode without it, so a dump of a million flows does not
+hold up learning.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -9,21 +11,25 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 
+from datapath.atomic cimport load_seq, load_seq_i64
 from datapath.flow_key cimport FlowKey, KEY_WORDS
-from ofproto.atomics cimport load_i64, load_u64
 from ofproto.expiry cimport RuleList, expiry_due, rules_release
 from ofproto.flow_edit cimport (
-    EDIT_BATCH, Criteria, FlowEditor, PRIORITY_MAX, edit_add_hidden, edit_remove_all, edit_run, editor_free, op_decode, rules_meeting,
+    EDIT_BATCH, Criteria, FlowEditor, PRIORITY_MAX, edit_add_hidden, edit_remove_all, edit_run, editor_free, op_decode,
+    rules_meeting,
 )
 from ofproto.flow_mod cimport (
-    FlowRow, FlowStatsRequest, Match, OFPG_ANY, OFPP_ANY, OutBuf, TABLE_ALL, flow_removed_encode, flow_stats_encode, flow_stats_request_decode,
+    FlowRow, FlowStatsRequest, Match, OutBuf, flow_removed_encode, flow_stats_encode, flow_stats_request_decode,
 )
-from ofproto.rule cimport MaskShape, Rule, Table, mask_shape, rule_match, rule_ref, rule_unref, table_collect_some
-from ofproto.switch cimport Bridge, N_TABLES, Switch, TABLE_HIDDEN, switch_edit_begin, switch_edit_end, switch_read_lock, switch_unlock, switch_version
+from ofproto.of_number cimport OFPG_ANY, OFPP_ANY, TABLE_ALL
+from ofproto.rule cimport Rule, Table, mask_shape, rule_match, rule_unref, table_collect_some
+from ofproto.switch cimport (
+    Bridge, N_TABLES, TABLE_HIDDEN, switch_edit_begin, switch_edit_end, switch_read_lock, switch_unlock, switch_version,
+)
 
 from ofproto.errors import OpenFlowError
 from vslib.clock import CLOCK
-from vslib.errors import ConfigError, InternalError
+from vslib.errors import InternalError
 
 cdef enum:
     REPLY_BYTES = 60 * 1024    # room that an OpenFlow message (64 KiB) surely has for a body
@@ -37,10 +43,10 @@ cdef void describe(const Rule *rule, int64_t now_ns, Match *match, FlowRow *row)
     row.acts = rule.acts
     row.acts_length = rule.acts_length
     row.cookie = rule.cookie
-    row.n_packets = load_u64(&rule.n_packets)
-    row.n_bytes = load_u64(&rule.n_bytes)
+    row.n_packets = load_seq(&rule.n_packets)
+    row.n_bytes = load_seq(&rule.n_bytes)
     row.duration_ns = max(<int64_t>0, now_ns - rule.created_ns)
-    row.idle_ns = max(<int64_t>0, now_ns - load_i64(&rule.used_ns))
+    row.idle_ns = max(<int64_t>0, now_ns - load_seq_i64(&rule.used_ns))
     row.hard_ns = max(<int64_t>0, now_ns - rule.modified_ns)
     row.priority = <uint16_t>rule.priority
     row.idle_timeout_s = rule.idle_timeout_s
@@ -51,8 +57,11 @@ cdef void describe(const Rule *rule, int64_t now_ns, Match *match, FlowRow *row)
     row.reason = rule.reason
 
 
-cdef bint encode_some(OutBuf *out, const RuleList *rules, uint32_t *next_rule, uint32_t *body, int64_t now_ns, uint8_t version, bint nxst) noexcept nogil:
-    """Encode rules until a body is full: then body is its length and the entry behind it belongs to the next one. False without memory."""
+cdef bint encode_some(OutBuf *out, const RuleList *rules, uint32_t *next_rule, uint32_t *body, int64_t now_ns,
+                      uint8_t version, bint nxst) noexcept nogil:
+    """Encode rules until a body is full: then body is its length and the entry behind it belongs to the next one. False
+    without memory.
+    """
     cdef Match match
     cdef FlowRow row
     cdef uint32_t before
@@ -81,7 +90,8 @@ cdef int load_match(bytes value, bytes mask, Match *out) except -1:
     cdef const uint64_t *masks = <const uint64_t *>&out.mask
     cdef int i
     if len(value) != sizeof(FlowKey) or len(mask) != sizeof(FlowKey):
-        raise InternalError(f"match value and mask are flow keys of {sizeof(FlowKey)} bytes, not {len(value)} and {len(mask)}")
+        raise InternalError(
+            f"match value and mask are flow keys of {sizeof(FlowKey)} bytes, not {len(value)} and {len(mask)}")
     memcpy(&out.value, PyBytes_AS_STRING(value), sizeof(FlowKey))
     memcpy(&out.mask, PyBytes_AS_STRING(mask), sizeof(FlowKey))
     for i in range(KEY_WORDS):
@@ -100,6 +110,8 @@ cdef class RemovedFlow:
         cdef OutBuf out
         cdef Match match
         cdef FlowRow row
+        if self.rule == NULL:
+            raise InternalError("a removed flow comes from FlowTables only")
         memset(&out, 0, sizeof(out))
         describe(self.rule, self.removed_ns, &match, &row)
         try:
@@ -136,9 +148,11 @@ cdef class RemovedFlow:
 
 
 cdef class FlowTables:
-    """The flow tables of one bridge; all methods belong to the control thread and raise ConfigError once the bridge is deleted."""
+    """The flow tables of one bridge; all methods belong to the control thread and raise ConfigError once the bridge is
+    deleted.
+    """
 
-    def __cinit__(self, BridgeHandle bridge):
+    def __cinit__(self, BridgeHandle bridge not None):
         self.bridge = bridge
         self.ed = <FlowEditor *>calloc(1, sizeof(FlowEditor))
         if self.ed == NULL:
@@ -170,7 +184,8 @@ cdef class FlowTables:
         return flows
 
     def flow_mod(self, bytes msg, nxt_table_id: bool = False) -> list[RemovedFlow]:
-        """Apply one flow-mod (OpenFlow header included; nxt_table_id: NXT_FLOW_MOD_TABLE_ID is on) and return the removals to report.
+        """Apply one flow-mod (OpenFlow header included; nxt_table_id: NXT_FLOW_MOD_TABLE_ID is on) and return the
+        removals to report.
 
         Raises OpenFlowError with the error to answer; nothing has changed then.
         """
@@ -179,10 +194,13 @@ cdef class FlowTables:
             raise errors[0][1]
         return removed
 
-    def apply_many(self, list msgs, nxt_table_id: bool = False) -> tuple[list[RemovedFlow], list[tuple[int, OpenFlowError]]]:
+    def apply_many(
+        self, list msgs, nxt_table_id: bool = False
+    ) -> tuple[list[RemovedFlow], list[tuple[int, OpenFlowError]]]:
         """Apply flow-mods in order, EDIT_BATCH under one lock and version.
 
-        Returns the removals to report and, for each message that failed, its index and the error to answer; the others are applied.
+        Returns the removals to report and, for each message that failed, its index and the error to answer; the others
+        are applied.
         """
         cdef const uint8_t *data[EDIT_BATCH]
         cdef uint32_t lengths[EDIT_BATCH]
@@ -224,7 +242,8 @@ cdef class FlowTables:
         return 0
 
     def flow_stats(self, bytes request, version: int, nxst: bool, now_ns: int) -> list[bytes]:
-        """Answer a flow statistics request (whole message) with bodies of at most 60 KiB of entries each, in wire version 1 or 4 or NXST form.
+        """Answer a flow statistics request (whole message) with bodies of at most 60 KiB of entries each, in wire
+        version 1 or 4 or NXST form.
 
         At least one body is returned, empty when nothing matches. Raises OpenFlowError for a malformed request.
         """
@@ -257,7 +276,9 @@ cdef class FlowTables:
         return bodies
 
     def aggregate(self, bytes request) -> tuple[int, int, int]:
-        """Answer an aggregate request (whole message): (packets, bytes, flows). Raises OpenFlowError for a malformed request."""
+        """Answer an aggregate request (whole message): (packets, bytes, flows). Raises OpenFlowError for a malformed
+        request.
+        """
         cdef FlowStatsRequest wanted
         cdef Criteria which
         cdef RuleList rules
@@ -268,8 +289,8 @@ cdef class FlowTables:
         self.meeting(&which, &rules)
         n = rules.n
         for i in range(n):
-            packets += load_u64(&rules.items[i].n_packets)
-            n_bytes += load_u64(&rules.items[i].n_bytes)
+            packets += load_seq(&rules.items[i].n_packets)
+            n_bytes += load_seq(&rules.items[i].n_bytes)
         rules_release(&rules)
         return packets, n_bytes, n
 
@@ -284,7 +305,8 @@ cdef class FlowTables:
             if table == NULL:
                 rows.append((i, 0, 0, 0))
             else:
-                rows.append((i, table.n_rules - self.ed.n_hidden[i], load_u64(&table.n_lookups), load_u64(&table.n_matches)))
+                n_rules = table.n_rules - self.ed.n_hidden[i]
+                rows.append((i, n_rules, load_seq(&table.n_lookups), load_seq(&table.n_matches)))
         return rows
 
     def expire(self, now_ns: int) -> list[RemovedFlow]:
@@ -305,7 +327,8 @@ cdef class FlowTables:
         return self.take_told()
 
     def add_hidden(self, priority: int, bytes match_value, bytes match_mask, bytes ofacts, table_id: int = 0) -> None:
-        """Add a rule of the switch itself (priority above 65535, or table 254), invisible to controllers; value and mask are FlowKey images.
+        """Add a rule of the switch itself (priority above 65535, or table 254), invisible to controllers; value and
+        mask are FlowKey images.
 
         Raises OpenFlowError when memory is short.
         """
@@ -314,7 +337,9 @@ cdef class FlowTables:
         cdef uint8_t table = table_id
         cdef const uint8_t *acts = <const uint8_t *>PyBytes_AS_STRING(ofacts)
         if not (priority > PRIORITY_MAX or table_id == TABLE_HIDDEN) or not 0 <= table_id < N_TABLES:
-            raise InternalError(f"a hidden rule has a priority above {PRIORITY_MAX} or table {TABLE_HIDDEN}, not {priority} in {table_id}")
+            raise InternalError(
+                f"a hidden rule has a priority above {PRIORITY_MAX} or table {TABLE_HIDDEN}, "
+                f"not {priority} in {table_id}")
         load_match(match_value, match_mask, &match)
         self.prepare()
         with nogil:
@@ -347,7 +372,9 @@ cdef class FlowTables:
         return self.take_told()
 
     def collect(self, oldest_version: int) -> None:
-        """Free the rules that no version from `oldest_version` on sees; that is the oldest one that some forwarder may still be using."""
+        """Free the rules that no version from `oldest_version` on sees; that is the oldest one that some forwarder may
+        still be using.
+        """
         cdef Bridge *bridge = self.bridge.live()
         cdef uint64_t oldest = min(oldest_version, switch_version(bridge.sw))
         cdef int i
@@ -368,7 +395,8 @@ cdef class FlowTables:
 
 cdef int decode_request(bytes request, FlowStatsRequest *wanted, Criteria *which) except -1:
     """Decode a flow or aggregate request; `which` points into `wanted`."""
-    cdef uint32_t error = flow_stats_request_decode(<const uint8_t *>PyBytes_AS_STRING(request), <uint32_t>len(request), wanted)
+    cdef uint32_t error = flow_stats_request_decode(<const uint8_t *>PyBytes_AS_STRING(request), <uint32_t>len(request),
+                                                    wanted)
     if error:
         raise error_of(error)
     mask_shape(&wanted.match.mask, &which.shape)

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ofproto import messages, ports, stats
 from ofproto.errors import OpenFlowError
 from ofproto.messages import MESSAGES
+from ofproto.numbers import OFP10, OFP13, OFPP_ANY, OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OPENFLOW_TABLES, TABLE_ALL
 from ofproto.packet_in import ACTION, ACTION_SET, EXPLICIT_MISS, GROUP, INVALID_TTL, NO_BUFFER, NO_MATCH, PACKET_OUT
 from ofproto.ports import PortDesc, PortStatsRow
 from ofproto.session import Request
-from ofproto.wire import OFP10, OFP13
 
 if TYPE_CHECKING:
     from ofproto.connection import Connection
 
-N_TABLES = 254
 FRAG_MASK, FRAG_NORMAL, FRAG_DROP, FRAG_NX_MATCH = 3, 0, 1, 3
 FRAGS_SUPPORTED = (FRAG_NORMAL, FRAG_DROP, FRAG_NX_MATCH)
 INVALID_TTL_TO_CONTROLLER = 4
@@ -37,9 +36,8 @@ PACKET_IN_FORMATS = (0, 1, 2)
 GROUP_ADD, GROUP_MODIFY, GROUP_DELETE = range(3)
 LAST_GROUP_TYPE = 3  # OFPGT_FF
 METER_ADD, METER_MODIFY, METER_DELETE = range(3)
-TABLE_ALL = 255
 # Who may be named as the input of a packet-out although no port has the number.
-PACKET_OUT_FROM = (ports.OFPP_LOCAL, ports.OFPP_ANY, ports.OFPP_CONTROLLER)
+PACKET_OUT_FROM = (OFPP_LOCAL, OFPP_ANY, OFPP_CONTROLLER)
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def features(conn: Connection, request: Request) -> None:
     """Describe the switch; OpenFlow 1.0 lists as many ports as fit (MS.05, MS.07)."""
     body = messages.FEATURES.pack(
         datapath_id=conn.bridge.datapath_id,
-        n_tables=N_TABLES,
+        n_tables=OPENFLOW_TABLES,
         capabilities=CAPABILITIES[request.version],
         actions=ACTIONS_10 if request.version == OFP10 else 0,
     )
@@ -267,7 +265,7 @@ def packet_out(conn: Connection, request: Request) -> None:
     if end > len(request.data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     ofacts = conn.codec.decode_actions(request.data[start:end], request.version)
-    if in_port >= ports.OFPP_MAX and in_port not in PACKET_OUT_FROM:
+    if in_port >= OFPP_MAX and in_port not in PACKET_OUT_FROM:
         raise OpenFlowError("OFPBRC_BAD_PORT")
     if head["buffer_id"] != NO_BUFFER:
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
@@ -287,7 +285,7 @@ def table_mod(conn: Connection, request: Request) -> None:
     """Accept a table-mod, whose settings all have no meaning in OpenFlow 1.3 (MS.34)."""
     no_secondary(conn)
     table_id = messages.TABLE_MOD.unpack(request.data, request.offset)["table_id"]
-    if N_TABLES <= table_id != TABLE_ALL:
+    if OPENFLOW_TABLES <= table_id != TABLE_ALL:
         raise OpenFlowError("OFPTMFC_EPERM")  # the switch's own table
 
 
@@ -319,7 +317,7 @@ def meter_mod(conn: Connection, request: Request) -> None:
 def queue_get_config(conn: Connection, request: Request) -> None:
     """List the queues of a port: none (MS.37)."""
     raw = messages.QUEUE_CONFIG_REQUEST[request.version].unpack(request.data, request.offset)["port"]
-    any_port = request.version == OFP13 and raw == ports.OFPP_ANY
+    any_port = request.version == OFP13 and raw == OFPP_ANY
     if not any_port and not stats.port_exists(conn, ports.port_from_wire(raw, request.version)):
         raise OpenFlowError("OFPQOFC_BAD_PORT")
     conn.session.reply(

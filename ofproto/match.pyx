@@ -1,10 +1,16 @@
-"""ofp_match of OpenFlow 1.0, both ways; see match.pxd. Layout and wildcard bits: OpenFlow 1.0.1 specification, 5.2.3."""
+"""ofp_match of OpenFlow 1.0, both ways; see match.pxd. Layout and wildcard bits: OpenFlow 1.0.1 specification,
+5.2.3.
+"""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from datapath.bytes cimport load_be16 as get16, load_be32 as get32, store_be16 as put16, store_be32 as put32
 from datapath.flow_key cimport FlowKey
+from datapath.headers cimport (
+    ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_RARP, IP_ICMP, IP_ICMPV6, IP_SCTP, IP_TCP, IP_UDP, VLAN_PCP, VLAN_PRESENT,
+    VLAN_VID,
+)
 from ofproto.codec cimport all_zero, port_from16
 
 cdef enum Wildcard:
@@ -38,19 +44,7 @@ cdef enum At:                      # byte offsets in ofp_match
 
 cdef enum:
     VLAN_NONE = 0xffff             # dl_vlan of an untagged frame
-    VID_MASK = 0xfff
-    PRESENT = 0x1000
-    PCP_MASK = 0xe000
     DSCP_MASK = 0xfc
-    ETH_IPV4 = 0x0800
-    ETH_IPV6 = 0x86dd
-    ETH_ARP = 0x0806
-    ETH_RARP = 0x8035
-    PROTO_ICMP = 1
-    PROTO_TCP = 6
-    PROTO_UDP = 17
-    PROTO_ICMPV6 = 58
-    PROTO_SCTP = 132
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -65,16 +59,16 @@ cdef inline uint32_t prefix_mask(uint32_t wild_bits) noexcept nogil:
 
 
 cdef void read_vlan(const uint8_t *p, uint32_t wild, Match *out) noexcept nogil:
-    cdef uint32_t vid = get16(p + AT_DL_VLAN), pcp = <uint32_t>(p + AT_DL_VLAN_PCP)[0] << 13 & PCP_MASK, mask = 0
+    cdef uint32_t vid = get16(p + AT_DL_VLAN), pcp = <uint32_t>(p + AT_DL_VLAN_PCP)[0] << 13 & VLAN_PCP, mask = 0
     if not wild & WILD_DL_VLAN and vid == VLAN_NONE:
         # A priority makes no sense here; Open vSwitch ignores it.
         set16(&out.value.pkt.vlan_tci, &out.mask.pkt.vlan_tci, 0, 0xffff)
         return
     if not wild & WILD_DL_VLAN:
-        mask |= VID_MASK | PRESENT
+        mask |= VLAN_VID | VLAN_PRESENT
     if not wild & WILD_DL_VLAN_PCP:
-        mask |= PCP_MASK | PRESENT
-    set16(&out.value.pkt.vlan_tci, &out.mask.pkt.vlan_tci, (vid & VID_MASK) | pcp | PRESENT, mask)
+        mask |= VLAN_PCP | VLAN_PRESENT
+    set16(&out.value.pkt.vlan_tci, &out.mask.pkt.vlan_tci, (vid & VLAN_VID) | pcp | VLAN_PRESENT, mask)
 
 
 cdef void read_addresses(const uint8_t *p, uint32_t wild, Match *out) noexcept nogil:
@@ -92,9 +86,9 @@ cdef inline uint32_t port_mask(bint icmp, uint32_t v) noexcept nogil:
 
 cdef void read_ports(const uint8_t *p, uint32_t wild, uint32_t eth_type, Match *out) noexcept nogil:
     cdef uint8_t proto = out.value.pkt.nw_proto
-    cdef bint icmp = proto == (PROTO_ICMP if eth_type == ETH_IPV4 else PROTO_ICMPV6)
+    cdef bint icmp = proto == (IP_ICMP if eth_type == ETH_IPV4 else IP_ICMPV6)
     cdef uint32_t v
-    if not icmp and proto != PROTO_TCP and proto != PROTO_UDP and proto != PROTO_SCTP:
+    if not icmp and proto != IP_TCP and proto != IP_UDP and proto != IP_SCTP:
         return
     if not wild & WILD_TP_SRC:
         v = get16(p + AT_TP_SRC)
@@ -146,14 +140,14 @@ cdef bint match10_decode(const uint8_t *p, Match *out) noexcept nogil:
 cdef uint32_t write_vlan(uint8_t *p, const Match *match) noexcept nogil:
     # Returns the wildcard bits that remain set.
     cdef uint32_t value = get16(&match.value.pkt.vlan_tci), mask = get16(&match.mask.pkt.vlan_tci), wild = 0
-    if mask & PRESENT and not value & PRESENT:
+    if mask & VLAN_PRESENT and not value & VLAN_PRESENT:
         put16(p + AT_DL_VLAN, VLAN_NONE)
         return 0
-    if mask & VID_MASK:
-        put16(p + AT_DL_VLAN, value & VID_MASK)
+    if mask & VLAN_VID:
+        put16(p + AT_DL_VLAN, value & VLAN_VID)
     else:
         wild |= WILD_DL_VLAN
-    if mask & PCP_MASK:
+    if mask & VLAN_PCP:
         (p + AT_DL_VLAN_PCP)[0] = <uint8_t>(value >> 13)
     else:
         wild |= WILD_DL_VLAN_PCP

@@ -13,22 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofproto.wire import (
-    NX_VENDOR,
-    OFP10,
-    OFP13,
-    STAT_VENDOR,
-    STATS_REPLY,
-    STATS_REQUEST,
-    TYPE_VENDOR,
-    Key,
-    Layout,
-    header_bytes,
-)
+from ofproto.numbers import NICIRA, OFP10, OFP13, OFPT_VENDOR, ONF
+from ofproto.wire import STAT_VENDOR, STATS_REPLY, STATS_REQUEST, Key, Layout, header_bytes
 
 Numbers = tuple[int | None, int | None]
 VERSIONS = (OFP10, OFP13)
-VERSION_NAMES = {1: "OpenFlow10", 2: "OpenFlow11", 3: "OpenFlow12", 4: "OpenFlow13", 5: "OpenFlow14", 6: "OpenFlow15"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +126,7 @@ def _rows() -> list[Kind]:
         found.append(_kind(name, plain, direction, body, handler))
     for name, numbers, direction, body, handler in _NICIRA:
         vendor = {
-            v: None if n is None else Key(TYPE_VENDOR, None, NX_VENDOR, n)
+            v: None if n is None else Key(OFPT_VENDOR, None, NICIRA, n)
             for v, n in zip(VERSIONS, numbers, strict=True)
         }
         found.append(_kind(name, vendor, direction, body, handler))
@@ -154,7 +143,7 @@ def _rows() -> list[Kind]:
             (" reply", STATS_REPLY, "<", "0+", ""),
         ):
             nicira = {
-                v: None if n is None else Key(types[v], STAT_VENDOR, NX_VENDOR, n)
+                v: None if n is None else Key(types[v], STAT_VENDOR, NICIRA, n)
                 for v, n in zip(VERSIONS, numbers, strict=True)
             }
             found.append(_kind(name + suffix, nicira, way, size, run))
@@ -164,8 +153,8 @@ def _rows() -> list[Kind]:
 MESSAGES: dict[str, Kind] = {kind.name: kind for kind in _rows()}
 BY_KEY: dict[int, dict[Key, Kind]] = {v: {k.keys[v]: k for k in MESSAGES.values() if v in k.keys} for v in VERSIONS}
 # Vendors and statistics numbers that have a row at all: what is wrong with an unknown message depends on them.
-VENDORS = {NX_VENDOR}
-KNOWN_VENDORS = VENDORS | {0x4F4E4600, 0x0000154D}  # ONF and Netronome: known names without messages
+VENDORS = {NICIRA}
+KNOWN_VENDORS = VENDORS | {ONF, 0x0000154D}  # ONF and Netronome: known names without messages
 
 
 # Fixed parts of bodies, by wire version where versions differ.
@@ -196,7 +185,6 @@ METER_MOD = Layout("command:H flags:H meter_id:I")
 GROUP_FEATURES = Layout("types:I capabilities:I max_all:I max_select:I max_indirect:I max_ff:I actions:4I")
 METER_FEATURES = Layout("max_meter:I band_types:I capabilities:I max_bands:B max_color:B 2x")
 METER_REQUEST = Layout("meter_id:I 4x")
-GROUP_REQUEST = Layout("group_id:I 4x")
 DESC = Layout("mfr_desc:256s hw_desc:256s sw_desc:256s serial_num:32s dp_desc:256s")
 AGGREGATE = Layout("packets:Q bytes:Q flows:I 4x")
 TABLE_STATS = {

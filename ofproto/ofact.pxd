@@ -1,8 +1,9 @@
 """Decoded OpenFlow actions and instructions, the form that rules keep and translation walks.
 
-A list is a run of structs, each starting with OfAct and padded to 8 bytes; `length` leads to the next. Instructions are entries like actions: the contents of
-apply-actions stand directly in the list, write-actions nests its own list, the others have a kind. The list's order is execution order.
-`actions.py` (ACTIONS) holds names, wire types per version and text forms; act_decode.pyx and act_encode.pyx loop over it.
+A list is a run of structs, each starting with OfAct and padded to 8 bytes; `length` leads to the next. Instructions are
+entries like actions: the contents of apply-actions stand directly in the list, write-actions nests its own list, the
+others have a kind. The list's order is execution order. `actions.py` (ACTIONS) holds names, wire types per version and
+text forms; act_decode.pyx and act_encode.pyx loop over it.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -12,7 +13,8 @@ cdef enum OfActKind:
     OFACT_CONTROLLER           # OfActController
     OFACT_ENQUEUE              # OfActEnqueue
     OFACT_OUTPUT_REG           # OfActOutputReg
-    OFACT_SET_VLAN_VID         # OfActValue: 12 bits; pushes a tag when there is none and flags & OFACT_F_PUSH_VLAN (OpenFlow 1.0)
+    OFACT_SET_VLAN_VID         # OfActValue: 12 bits; pushes a tag when there is none and flags & OFACT_F_PUSH_VLAN
+                               # (OpenFlow 1.0)
     OFACT_SET_VLAN_PCP         # OfActValue: 3 bits; the same
     OFACT_STRIP_VLAN           # OfAct
     OFACT_PUSH_VLAN            # OfActValue: ethertype

@@ -1,7 +1,8 @@
 """The OXM and NXM codec: a match as a list of (header, value, mask), one loop over FIELDS in each direction.
 
-OXM is the form of OpenFlow 1.2 and later, NXM that of the Nicira extensions to OpenFlow 1.0; they differ in the numbers and views that
-are preferred when writing. Both readers accept both, as Open vSwitch does. Errors are of_error.pxd numbers.
+OXM is the form of OpenFlow 1.2 and later, NXM that of the Nicira extensions to OpenFlow 1.0; they differ in the numbers
+and views that are preferred when writing. Both readers accept both, as Open vSwitch does. Errors are of_error.pxd
+numbers.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -28,7 +29,8 @@ cdef struct Cookie:            # the cookie pseudo-field of NXM requests
 
 # One entry from at most `left` bytes: lengths, known field, value and mask consistent. 0 or an error.
 cdef uint32_t oxm_pull(const uint8_t *p, uint32_t left, OxmUse use, OxmEntry *out) noexcept nogil
-# A header alone (move, load, push): only `field` and `header_bytes` are set. A mask bit changes nothing; a wrong length is an error.
+# A header alone (move, load, push): only `field` and `header_bytes` are set. A mask bit changes nothing; a wrong length
+# is an error.
 cdef uint32_t oxm_pull_header(const uint8_t *p, uint32_t left, OxmEntry *out) noexcept nogil
 # A whole match into `out` (cleared first). `cookie` NULL: the cookie pseudo-field is unknown. 0 or an error.
 cdef uint32_t oxm_match_decode(const uint8_t *p, uint32_t length, Match *out, Cookie *cookie) noexcept nogil
@@ -40,5 +42,6 @@ cdef int oxm_header_encode(OutBuf *out, uint16_t field, uint8_t version, bint ma
 cdef bint oxm_has_short_header(uint16_t field, uint8_t version) noexcept nogil
 # 1 if the match meets the field's prerequisites; unlike a packet, a match may name conntrack fields under +trk-inv.
 cdef bint match_prereqs_met(uint16_t field, const Match *match) noexcept nogil
-# The metadata of a packet (port, tunnel, registers, marks, conntrack) as a match for packet-ins: what is not zero, and in_port always.
+# The metadata of a packet (port, tunnel, registers, marks, conntrack) as a match for packet-ins: what is not zero, and
+# in_port always.
 cdef void metadata_match(const FlowKey *key, Match *out) noexcept nogil

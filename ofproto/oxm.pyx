@@ -1,17 +1,18 @@
 """OXM and NXM, both ways; see oxm.pxd. The number tables are filled from FIELDS at import and constant afterwards."""
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from datapath.flow_key cimport OFS_CT_STATE
 from datapath.bytes cimport load_be32 as get32, load_be64 as get64, store_be32 as put32, store_be64 as put64
 from ofproto.codec cimport all_ones, all_zero, out_room
 from ofproto.field cimport (
-    FIELD, FIELD_BYTES_MAX, FIELD_MASK_SHOWN, FIELD_MASKABLE, FIELD_NONE, FIELD_PIPELINE, FIELDS_MAX, Field, field_by_name, field_exact,
-    field_get, field_mark, field_prereqs_met, field_put, field_put_masked, field_value_valid, field_wild, n_fields,
+    FIELD, FIELD_BYTES_MAX, FIELD_MASK_SHOWN, FIELD_MASKABLE, FIELD_NONE, FIELD_PIPELINE, FIELDS_MAX, Field,
+    field_by_name, field_exact, field_get, field_mark, field_prereqs_met, field_put, field_put_masked,
+    field_value_valid, field_wild,
 )
 from ofproto.of_error cimport (
-    NXFMFC_INVALID_TLV_FIELD, OFPBAC_BAD_SET_LEN, OFPBAC_BAD_SET_TYPE, OFPBMC_BAD_FIELD, OFPBMC_BAD_LEN, OFPBMC_BAD_MASK,
-    OFPBMC_BAD_PREREQ, OFPBMC_BAD_VALUE, OFPBMC_BAD_WILDCARDS, OFPBMC_DUP_FIELD,
+    NXFMFC_INVALID_TLV_FIELD, OFPBAC_BAD_SET_LEN, OFPBAC_BAD_SET_TYPE, OFPBMC_BAD_FIELD, OFPBMC_BAD_LEN,
+    OFPBMC_BAD_MASK, OFPBMC_BAD_PREREQ, OFPBMC_BAD_VALUE, OFPBMC_BAD_WILDCARDS, OFPBMC_DUP_FIELD,
 )
 
 from ofproto.fields import FIELDS, NEVER, NXM, OXM
@@ -53,7 +54,8 @@ cdef inline uint16_t field_of(uint32_t word, uint32_t experimenter) noexcept nog
     return FIELD_NONE
 
 
-cdef uint32_t pull_header(const uint8_t *p, uint32_t left, OxmEntry *out, uint32_t *word, uint32_t *payload) noexcept nogil:
+cdef uint32_t pull_header(const uint8_t *p, uint32_t left, OxmEntry *out, uint32_t *word,
+                          uint32_t *payload) noexcept nogil:
     # Sets all of `out` but value and mask. OFPBMC_BAD_FIELD leaves header_bytes and payload valid.
     cdef uint32_t experimenter = 0
     out.header_bytes = 4
@@ -310,7 +312,8 @@ def _fill_versions():
             if row.headers:
                 header = preferred(row, version)
                 HEADER[version][number].word = (
-                    header.oxm_class << 16 | header.number << 9 | (row.n_bytes + (4 if header.experimenter else 0)) & 0xff
+                    header.oxm_class << 16 | header.number << 9 | (row.n_bytes + (4 if header.experimenter
+                                                                   else 0)) & 0xff
                 )
                 HEADER[version][number].experimenter = header.experimenter
             if _written(row, version):

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ofproto.messages import MESSAGES
+from ofproto.numbers import OFP10, OFP13
 from ofproto.ports import port_to_wire
-from ofproto.wire import MAX_MESSAGE_BYTES, OFP10, OFP13, build
+from ofproto.wire import MAX_MESSAGE_BYTES, build
 
 NO_BUFFER = 0xFFFFFFFF
 NO_COOKIE = 0xFFFFFFFFFFFFFFFF

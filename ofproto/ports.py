@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofproto.errors import OpenFlowError
-from ofproto.wire import OFP10, OFP13, Layout
+from ofproto.numbers import OFP10, OFP13, OFPP_MAX
+from ofproto.wire import Layout
 
-OFPP_MAX = 0xFFFFFF00
-OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD = 0xFFFFFFF8, 0xFFFFFFF9, 0xFFFFFFFA, 0xFFFFFFFB
-OFPP_ALL, OFPP_CONTROLLER, OFPP_LOCAL, OFPP_ANY = 0xFFFFFFFC, 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF
 LAST_10, RESERVED_10 = 0xFEFF, 0xFF00  # of 16-bit numbers: the last ordinary one, the first reserved one
 
 OFPPC_PORT_DOWN = 1

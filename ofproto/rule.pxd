@@ -1,10 +1,12 @@
 """Rules, subtables and the versioned classifier.
 
-A table groups its rules by mask into subtables (tuple space search, Srinivasan et al. 1999); a subtable is a hash table over the masked words. Lookup visits
-subtables by falling highest priority and stops when none can beat the best match; the bits it read are reported exactly.
+A table groups its rules by mask into subtables (tuple space search, Srinivasan et al. 1999); a subtable is a hash table
+over the masked words. Lookup visits subtables by falling highest priority and stops when none can beat the best match;
+the bits it read are reported exactly.
 
-Thread rule: lookups under the switch's read lock; every change under its write lock. Versions: a rule is visible to version v when
-add_version <= v < remove_version, so a forwarder that began its batch before an edit goes on seeing the old tables.
+Thread rule: lookups under the switch's read lock; every change under its write lock. Versions: a rule is visible to
+version v when add_version <= v < remove_version, so a forwarder that began its batch before an edit goes on seeing the
+old tables.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -53,7 +55,8 @@ cdef struct PriorityCount:     # how many rules of a subtable have one priority
     uint32_t n_rules
 
 cdef enum:
-    N_STAGES = 4               # places where a look-up may stop reading: after pipeline, metadata and tunnel, link, network words
+    N_STAGES = 4               # places where a look-up may stop reading: after pipeline, metadata and tunnel, link,
+                               # network words
 
 cdef struct Stage:             # a counting filter over the hashes of the first words of a subtable's rules
     uint32_t *counts           # rules by hash of words [0, n_words); zero = no rule begins like this
@@ -61,7 +64,8 @@ cdef struct Stage:             # a counting filter over the hashes of the first 
     uint32_t n_used            # nonzero counts
     uint32_t n_words
 
-cdef struct Subtable:          # a linear hash table (Litwin 1980): each insert splits at most one bucket, so growing never stalls the lock
+# a linear hash table (Litwin 1980): each insert splits at most one bucket, so growing never stalls the lock
+cdef struct Subtable:
     MaskShape shape
     Subtable *next             # same bucket of Table.by_mask
     Rule **buckets
@@ -93,28 +97,39 @@ cdef struct Table:
 ctypedef int (*RuleVisitor)(void *arg, Rule *rule) noexcept nogil
 
 cdef Table *table_new() noexcept nogil                                                 # NULL without memory
-cdef void table_free(Table *table) noexcept nogil                                      # gives up the table's references; NULL is allowed
+# gives up the table's references; NULL is allowed
+cdef void table_free(Table *table) noexcept nogil
 cdef void mask_shape(const FlowKey *mask, MaskShape *out) noexcept nogil
-# The highest-priority rule visible at `version` that matches key, or NULL. ORs every bit that decided the answer into `mask` (may be NULL). No reference is taken.
+# The highest-priority rule visible at `version` that matches key, or NULL. ORs every bit that decided the answer into
+# `mask` (may be NULL). No reference is taken.
 cdef Rule *table_lookup(const Table *table, const FlowKey *key, uint64_t version, FlowKey *mask) noexcept nogil
 cdef Rule *table_find_exact(const Table *table, const Match *match, uint32_t priority, uint64_t version) noexcept nogil
 # The same with the mask's shape at hand; value is masked already.
-cdef Rule *table_find_shaped(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority, uint64_t version) noexcept nogil
+cdef Rule *table_find_shaped(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority,
+                             uint64_t version) noexcept nogil
 # Whether a rule of this priority, visible at `version`, could match a packet that the match also matches.
-cdef bint table_overlaps(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority, uint64_t version) noexcept nogil
-# Calls visit for each rule visible at `version` that is at least as specific as the match (the loose criterion of OpenFlow); stops when it returns
-# nonzero and returns that. visit may remove the rule it is given.
-cdef int table_each(const Table *table, const MaskShape *shape, const FlowKey *value, uint64_t version, RuleVisitor visit, void *arg) noexcept nogil
+cdef bint table_overlaps(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority,
+                         uint64_t version) noexcept nogil
+# Calls visit for each rule visible at `version` that is at least as specific as the match (the loose criterion of
+# OpenFlow); stops when it returns nonzero and returns that. visit may remove the rule it is given.
+cdef int table_each(const Table *table, const MaskShape *shape, const FlowKey *value, uint64_t version,
+                    RuleVisitor visit, void *arg) noexcept nogil
 # 0, or -1 without memory; takes over the caller's reference. The rule's priority and versions are set before.
 cdef int table_insert(Table *table, Rule *rule, const Match *match) noexcept nogil
 cdef int table_insert_shaped(Table *table, Rule *rule, const MaskShape *shape, const FlowKey *value) noexcept nogil
-cdef void table_remove(Table *table, Rule *rule, uint64_t version) noexcept nogil      # invisible from `version` (never falling); memory goes by table_collect
-cdef void table_collect(Table *table, uint64_t oldest_version) noexcept nogil          # unlink rules that no version >= oldest_version sees
-cdef bint table_collect_some(Table *table, uint64_t oldest_version, uint32_t limit) noexcept nogil     # at most `limit` of them; 1 = there are more
-cdef Rule *rule_new(const MaskShape *shape, uint32_t acts_length) noexcept nogil       # zeroed, refs 1, room for words and acts; NULL without memory
+# invisible from `version` (never falling); memory goes by table_collect
+cdef void table_remove(Table *table, Rule *rule, uint64_t version) noexcept nogil
+# unlink rules that no version >= oldest_version sees
+cdef void table_collect(Table *table, uint64_t oldest_version) noexcept nogil
+# at most `limit` of them; 1 = there are more
+cdef bint table_collect_some(Table *table, uint64_t oldest_version, uint32_t limit) noexcept nogil
+# zeroed, refs 1, room for words and acts; NULL without memory
+cdef Rule *rule_new(const MaskShape *shape, uint32_t acts_length) noexcept nogil
 cdef void rule_ref(Rule *rule) noexcept nogil
 cdef void rule_unref(Rule *rule) noexcept nogil
-# Rule `old`, already removed, hands its counters to `new` now and all that is credited to it later; forward_counts 0: only the time of last use.
+# Rule `old`, already removed, hands its counters to `new` now and all that is credited to it later; forward_counts 0:
+# only the time of last use.
 cdef void rule_replace(Rule *old, Rule *new, bint forward_counts) noexcept nogil
-cdef void rule_credit(Rule *rule, uint64_t packets, uint64_t bytes, int64_t used_ns) noexcept nogil   # follows replaced_by
+# follows replaced_by
+cdef void rule_credit(Rule *rule, uint64_t packets, uint64_t bytes, int64_t used_ns) noexcept nogil
 cdef void rule_match(const Rule *rule, Match *out) noexcept nogil                      # expand the match

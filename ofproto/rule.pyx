@@ -1,32 +1,34 @@
-"""The classifier: rules by mask, a linear hash table per mask, versions, and an exact account of the bits a look-up read.
+"""The classifier: rules by mask, a linear hash table per mask, versions, and an account of the bits a look-up read.
 
-Place in the packet's path: translation calls table_lookup for table 0 and at each resubmit or goto. Thread rule: see rule.pxd; a rule's counters and
-references are atomic because forwarders credit and release rules without the lock.
+Place in the packet's path: translation calls table_lookup for table 0 and at each resubmit or goto. Thread rule: see
+rule.pxd; a rule's counters and references are atomic because forwarders credit and release rules without the lock.
 
-Three things make the reported mask narrow. Subtables come by falling highest priority, so a good match ends the search. A subtable of at most
-WALK_RULES rules is compared word by word in the order of the shape (pipeline, tunnel, then link to transport layer), so a rule that fails on its
-Ethernet type does not put its transport ports into the megaflow. A larger one has filters between the layers that do the same.
+Three things make the reported mask narrow. Subtables come by falling highest priority, so a good match ends the search.
+A subtable of at most WALK_RULES rules is compared word by word in the order of the shape (pipeline, tunnel, then link
+to transport layer), so a rule that fails on its Ethernet type does not put its transport ports into the megaflow. A
+larger one has filters between the layers that do the same.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memmove, memset
 
+from datapath.atomic cimport add_u64, count_u32, drop_u32, load_seq_ptr, raise_i64, store_seq_ptr, take_u64
 from datapath.flow_key cimport FlowKey, KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_WORDS
-from ofproto.atomics cimport add_u64, count_u32, drop_u32, load_ptr, raise_i64, store_ptr, take_u64
 from ofproto.flow_mod cimport Match
 from ofproto.subtable cimport (
-    HASH_K, bucket_link, bucket_of, bucket_unlink, hash_key, mix, priority_add, priority_drop, priority_known, shape_equal, stages_add,
-    stages_drop, subtable_new, subtable_unref, visible, words_match,
+    HASH_K, bucket_link, bucket_of, bucket_unlink, hash_key, mix, priority_add, priority_drop, priority_known,
+    shape_equal, stages_add, stages_drop, subtable_new, subtable_unref, visible, words_match,
 )
 
 cdef enum:
     WALK_RULES = 4             # subtables up to this size are walked instead of hashed
 
 
-# --- shapes -----------------------------------------------------------------------------------------------------------------------------------------
+# --- shapes -----------------------------------------------------------------------------------------------------------
 
-cdef inline uint16_t shape_add(const uint64_t *words, uint32_t begin, uint32_t end, uint16_t n, MaskShape *out) noexcept nogil:
+cdef inline uint16_t shape_add(const uint64_t *words, uint32_t begin, uint32_t end, uint16_t n,
+                               MaskShape *out) noexcept nogil:
     cdef uint32_t i
     for i in range(begin, end):
         if words[i]:
@@ -49,10 +51,11 @@ cdef void mask_shape(const FlowKey *mask, MaskShape *out) noexcept nogil:
     out.hash = hash
 
 
-# --- rules ------------------------------------------------------------------------------------------------------------------------------------------
+# --- rules ------------------------------------------------------------------------------------------------------------
 
 cdef Rule *rule_new(const MaskShape *shape, uint32_t acts_length) noexcept nogil:
-    cdef size_t size = sizeof(Rule) + shape.n * sizeof(uint64_t)       # Rule holds one word already; the acts begin behind the last
+    # Rule holds one word already; the acts begin behind the last
+    cdef size_t size = sizeof(Rule) + shape.n * sizeof(uint64_t)
     cdef Rule *rule = <Rule *>malloc(size + acts_length)
     if rule == NULL:
         return NULL
@@ -80,12 +83,14 @@ cdef void rule_unref(Rule *rule) noexcept nogil:
 cdef void rule_replace(Rule *old, Rule *new, bint forward_counts) noexcept nogil:
     rule_ref(new)
     old.forward_counts = forward_counts
-    store_ptr(<void **>&old.replaced_by, new)
+    store_seq_ptr(<void **>&old.replaced_by, new)
     pass_on(old, new)
 
 
 cdef inline void pass_on(Rule *old, Rule *new) noexcept nogil:
-    """Move what `old` has counted; whoever credits `old` at this moment looks for the heir afterwards and moves it again, so nothing is lost or doubled."""
+    """Move what `old` has counted; whoever credits `old` at this moment looks for the heir afterwards and moves it
+    again, so nothing is lost or doubled.
+    """
     cdef uint64_t packets = take_u64(&old.n_packets)
     cdef uint64_t bytes = take_u64(&old.n_bytes)
     raise_i64(&new.used_ns, old.used_ns)
@@ -94,17 +99,17 @@ cdef inline void pass_on(Rule *old, Rule *new) noexcept nogil:
 
 
 cdef void rule_credit(Rule *rule, uint64_t packets, uint64_t bytes, int64_t used_ns) noexcept nogil:
-    cdef Rule *heir = <Rule *>load_ptr(<void **>&rule.replaced_by)
+    cdef Rule *heir = <Rule *>load_seq_ptr(<void **>&rule.replaced_by)
     while heir != NULL:
         if not rule.forward_counts:
             packets = 0
             bytes = 0
         rule = heir
-        heir = <Rule *>load_ptr(<void **>&rule.replaced_by)
+        heir = <Rule *>load_seq_ptr(<void **>&rule.replaced_by)
     add_u64(&rule.n_packets, packets)
     add_u64(&rule.n_bytes, bytes)
     raise_i64(&rule.used_ns, used_ns)
-    heir = <Rule *>load_ptr(<void **>&rule.replaced_by)
+    heir = <Rule *>load_seq_ptr(<void **>&rule.replaced_by)
     if heir != NULL:                           # replaced between the two looks
         pass_on(rule, heir)
 
@@ -120,7 +125,7 @@ cdef void rule_match(const Rule *rule, Match *out) noexcept nogil:
         mask[shape.index[i]] = shape.mask[i]
 
 
-# --- the table: subtables by mask and by falling priority -------------------------------------------------------------------------------------------
+# --- the table: subtables by mask and by falling priority -------------------------------------------------------------
 
 cdef Table *table_new() noexcept nogil:
     cdef Table *table = <Table *>calloc(1, sizeof(Table))
@@ -269,7 +274,7 @@ cdef Subtable *add_subtable(Table *table, const MaskShape *shape, uint32_t prior
     return subtable
 
 
-# --- edits ------------------------------------------------------------------------------------------------------------------------------------------
+# --- edits ------------------------------------------------------------------------------------------------------------
 
 cdef int table_insert_shaped(Table *table, Rule *rule, const MaskShape *shape, const FlowKey *value) noexcept nogil:
     cdef const uint64_t *words = <const uint64_t *>value
@@ -338,7 +343,7 @@ cdef void table_collect(Table *table, uint64_t oldest_version) noexcept nogil:
         pass
 
 
-# --- look-ups ---------------------------------------------------------------------------------------------------------------------------------------
+# --- look-ups ---------------------------------------------------------------------------------------------------------
 
 cdef inline void mark_read(const MaskShape *shape, uint32_t n_words, uint64_t *mask) noexcept nogil:
     cdef uint32_t i
@@ -347,8 +352,11 @@ cdef inline void mark_read(const MaskShape *shape, uint32_t n_words, uint64_t *m
             mask[shape.index[i]] |= shape.mask[i]
 
 
-cdef Rule *lookup_walk(const Subtable *subtable, const uint64_t *key, uint64_t version, uint64_t *mask, Rule *best) noexcept nogil:
-    """Compare a small subtable's rules that would beat `best`, word by word; report the words up to the last one that was compared."""
+cdef Rule *lookup_walk(const Subtable *subtable, const uint64_t *key, uint64_t version, uint64_t *mask,
+                       Rule *best) noexcept nogil:
+    """Compare a small subtable's rules that would beat `best`, word by word; report the words up to the last one that
+    was compared.
+    """
     cdef const MaskShape *shape = &subtable.shape
     cdef uint32_t b, i, n_read = 0
     cdef Rule *rule
@@ -367,8 +375,11 @@ cdef Rule *lookup_walk(const Subtable *subtable, const uint64_t *key, uint64_t v
     return best
 
 
-cdef Rule *lookup_hash(const Subtable *subtable, const uint64_t *key, uint64_t version, uint64_t *mask, Rule *best) noexcept nogil:
-    """The first visible match of the key's bucket if it beats `best`, else `best`; reports the words up to the stage that no rule has, or all."""
+cdef Rule *lookup_hash(const Subtable *subtable, const uint64_t *key, uint64_t version, uint64_t *mask,
+                       Rule *best) noexcept nogil:
+    """The first visible match of the key's bucket if it beats `best`, else `best`; reports the words up to the stage
+    that no rule has, or all.
+    """
     cdef const MaskShape *shape = &subtable.shape
     cdef const Stage *stage = &subtable.stages[0]
     cdef const Stage *end = stage + subtable.n_stages
@@ -409,7 +420,8 @@ cdef Rule *table_lookup(const Table *table, const FlowKey *key, uint64_t version
     return best
 
 
-cdef Rule *table_find_shaped(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority, uint64_t version) noexcept nogil:
+cdef Rule *table_find_shaped(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority,
+                             uint64_t version) noexcept nogil:
     cdef const uint64_t *words = <const uint64_t *>value
     cdef Subtable *subtable = find_subtable(table, shape)
     cdef uint64_t hash
@@ -419,7 +431,8 @@ cdef Rule *table_find_shaped(const Table *table, const MaskShape *shape, const F
     hash = hash_key(shape, words)
     rule = bucket_of(subtable, hash)[0]
     while rule != NULL and rule.priority >= priority:
-        if rule.hash == hash and rule.priority == priority and visible(rule, version) and words_match(rule, shape, words):
+        if (rule.hash == hash and rule.priority == priority and visible(rule, version)
+                and words_match(rule, shape, words)):
             return rule
         rule = rule.next
     return NULL
@@ -431,7 +444,7 @@ cdef Rule *table_find_exact(const Table *table, const Match *match, uint32_t pri
     return table_find_shaped(table, &shape, &match.value, priority, version)
 
 
-# --- searches over many rules -----------------------------------------------------------------------------------------------------------------------
+# --- searches over many rules -----------------------------------------------------------------------------------------
 
 cdef struct Common:            # the words that a subtable and a target both look at
     uint32_t n
@@ -440,8 +453,11 @@ cdef struct Common:            # the words that a subtable and a target both loo
     uint64_t[KEY_WORDS] value  # the target's value of those bits
 
 
-cdef uint32_t common_words(const Subtable *subtable, const MaskShape *target, const uint64_t *value, Common *out) noexcept nogil:
-    """Fill `out`; returns how many of the target's words the subtable covers wholly (target.n: the subtable is at least as specific)."""
+cdef uint32_t common_words(const Subtable *subtable, const MaskShape *target, const uint64_t *value,
+                           Common *out) noexcept nogil:
+    """Fill `out`; returns how many of the target's words the subtable covers wholly (target.n: the subtable is at least
+    as specific).
+    """
     cdef const MaskShape *shape = &subtable.shape
     cdef uint64_t[KEY_WORDS] wanted
     cdef uint64_t both
@@ -470,7 +486,8 @@ cdef inline bint agrees(const Rule *rule, const Common *common) noexcept nogil:
     return True
 
 
-cdef bint table_overlaps(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority, uint64_t version) noexcept nogil:
+cdef bint table_overlaps(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority,
+                         uint64_t version) noexcept nogil:
     cdef Common common
     cdef const Subtable *subtable
     cdef Rule *rule
@@ -489,7 +506,8 @@ cdef bint table_overlaps(const Table *table, const MaskShape *shape, const FlowK
     return False
 
 
-cdef int each_in_bucket(Rule *rule, const Common *common, uint64_t version, RuleVisitor visit, void *arg) noexcept nogil:
+cdef int each_in_bucket(Rule *rule, const Common *common, uint64_t version, RuleVisitor visit,
+                        void *arg) noexcept nogil:
     cdef int stop
     while rule != NULL:
         if visible(rule, version) and agrees(rule, common):
@@ -500,7 +518,8 @@ cdef int each_in_bucket(Rule *rule, const Common *common, uint64_t version, Rule
     return 0
 
 
-cdef int table_each(const Table *table, const MaskShape *shape, const FlowKey *value, uint64_t version, RuleVisitor visit, void *arg) noexcept nogil:
+cdef int table_each(const Table *table, const MaskShape *shape, const FlowKey *value, uint64_t version,
+                    RuleVisitor visit, void *arg) noexcept nogil:
     cdef const uint64_t *words = <const uint64_t *>value
     cdef Common common
     cdef const Subtable *subtable

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ofproto import wire
 from ofproto.errors import OpenFlowError, encode_error
 from ofproto.messages import BY_KEY, KNOWN_VENDORS, MESSAGES, VERSIONS, Kind
+from ofproto.numbers import OFP10
 from vslib import vlog
 from vslib.clock import CLOCK
 from vslib.errors import PeerError
@@ -102,7 +103,7 @@ def make_hello(allowed: Iterable[int], xid: int) -> bytes:
     """
     allowed = set(allowed)
     spoken = allowed & IMPLEMENTED
-    version = max(spoken or allowed or {wire.OFP10})
+    version = max(spoken or allowed or {OFP10})
     body = b"" if _contiguous(allowed) else struct.pack("!HHI", VERSION_BITMAP, 8, version_bits(spoken))
     return wire.build(version, wire.Key(HELLO), xid, body)
 
@@ -158,11 +159,6 @@ class Session:
         key = MESSAGES[kind].keys[request.version]
         self.send(wire.build(request.version, key, request.xid, body, flags))
 
-    def reply_parts(self, request: Request, kind: str, bodies: list[bytes]) -> None:
-        """Queue a multipart answer; all parts but the last carry MORE."""
-        for i, body in enumerate(bodies):
-            self.reply(request, kind, body, wire.MORE if i + 1 < len(bodies) else 0)
-
     def error(self, name: str, message: bytes, kind: str = "invalid") -> None:
         """Queue the error `name` about `message` of that kind; nothing when its version has no error numbers."""
         log.info("%s: sending %s error reply to %s message", self.name, name, kind, rl=_errors_limit)
@@ -171,7 +167,7 @@ class Session:
 
     def probe(self) -> None:
         """Queue an echo request, which the peer must answer."""
-        version = self.version or max(self._allowed & IMPLEMENTED or {wire.OFP10})
+        version = self.version or max(self._allowed & IMPLEMENTED or {OFP10})
         self.send(wire.build(version, wire.Key(ECHO_REQUEST), self.new_xid(), b""))
 
     def outgoing(self) -> bytes:
@@ -238,7 +234,7 @@ class Session:
             text = (
                 f"We support {describe_versions(ours)}, you support {describe_versions(offered)}, no common versions."
             )
-            version = header.version if header.version <= LAST_VERSION else wire.OFP10
+            version = header.version if header.version <= LAST_VERSION else OFP10
             body = encode_error("OFPHFC_INCOMPATIBLE", version, 0, text.encode())
             self.send(body)
             self._lose("version negotiation failed (" + text + ")", events)
@@ -291,7 +287,7 @@ class Session:
 
     def _assemble(self, request: Request) -> Request | None:
         """Return a multipart request once its last part is here, None before; OpenFlow 1.0 has no parts."""
-        if request.version == wire.OFP10:
+        if request.version == OFP10:
             return request
         more = bool(wire.stat_flags(request.data) & wire.MORE)
         partial = self._partials.pop(request.xid, None)

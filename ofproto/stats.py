@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from ofproto import messages, ports, wire
 from ofproto.errors import OpenFlowError
+from ofproto.numbers import OFP10, OFPP_ANY
 from ofproto.session import Request
-from ofproto.wire import OFP10
 from vslib.clock import CLOCK
 
 if TYPE_CHECKING:
     from ofproto.connection import Connection
 
 WILDCARDS_10 = 0x3FFFFF  # OFPFW_ALL
-MAX_ENTRIES = 1_000_000
+MAX_ENTRIES = 1_000_000  # of a table, as told to controllers
 QUEUE_ALL = 0xFFFFFFFF
 METER_ALL = 0xFFFFFFFF
 OFPP_ALL_10 = 0xFFFC  # 1.0 clients name all ports of queue statistics so
@@ -89,7 +89,7 @@ async def port_stats(conn: Connection, request: Request) -> None:
     raw = messages.PORT_REQUEST[request.version].unpack(request.data, request.offset)["port"]
     number = ports.port_from_wire(raw, request.version)
     await conn.bridge.fresh_counts()
-    rows = conn.bridge.port_stats(None if number == ports.OFPP_ANY else number)
+    rows = conn.bridge.port_stats(None if number == OFPP_ANY else number)
     await reply_bodies(conn, request, wire.chunks(ports.pack_stats(row, request.version) for row in rows))
 
 
@@ -104,8 +104,8 @@ def queue_stats(conn: Connection, request: Request) -> None:
     """List the counters of queues: there are none (MS.60)."""
     wanted = messages.QUEUE_REQUEST[request.version].unpack(request.data, request.offset)
     any_port = wanted["port"] == OFPP_ALL_10 and request.version == OFP10
-    number = ports.OFPP_ANY if any_port else ports.port_from_wire(wanted["port"], request.version)
-    if number != ports.OFPP_ANY and not port_exists(conn, number):
+    number = OFPP_ANY if any_port else ports.port_from_wire(wanted["port"], request.version)
+    if number != OFPP_ANY and not port_exists(conn, number):
         raise OpenFlowError("OFPQOFC_BAD_PORT")
     if wanted["queue"] != QUEUE_ALL:
         raise OpenFlowError("OFPQOFC_BAD_QUEUE")

@@ -1,4 +1,5 @@
-"""One subtable: rules of one mask in a linear hash table, and how many there are of each priority. Part of the classifier (rule.pxd).
+"""One subtable: rules of one mask in a linear hash table, and how many there are of each priority. Part of the
+classifier (rule.pxd).
 
 Thread rule: changes under the switch's write lock; subtable_unref from any thread.
 """
@@ -55,8 +56,10 @@ cdef Subtable *subtable_new(const MaskShape *shape) noexcept nogil             #
 cdef void subtable_unref(Subtable *subtable) noexcept nogil                    # NULL is allowed
 cdef void stages_add(Subtable *subtable, const Rule *rule) noexcept nogil      # after the rule was linked
 cdef void stages_drop(Subtable *subtable, const Rule *rule) noexcept nogil     # it was added
-cdef void bucket_link(Subtable *subtable, Rule *rule) noexcept nogil           # by rule.hash, before rules of its own and lower priorities
+# by rule.hash, before rules of its own and lower priorities
+cdef void bucket_link(Subtable *subtable, Rule *rule) noexcept nogil
 cdef void bucket_unlink(Subtable *subtable, Rule *rule) noexcept nogil         # it is in there
 cdef bint priority_known(const Subtable *subtable, uint32_t priority) noexcept nogil
-cdef int priority_add(Subtable *subtable, uint32_t priority) noexcept nogil    # count one more rule; 0, -1 without memory
+# count one more rule; 0, -1 without memory
+cdef int priority_add(Subtable *subtable, uint32_t priority) noexcept nogil
 cdef void priority_drop(Subtable *subtable, uint32_t priority) noexcept nogil  # count one rule less; it was counted

@@ -1,15 +1,17 @@
-"""The linear hash table (Litwin 1980) under a subtable: an insert splits one bucket and a removal merges one, so no edit ever rehashes a table.
-Stage filters (the idea is Open vSwitch's staged look-up) tell a look-up early that no rule begins like the key, so that it reads no further.
+"""The linear hash table (Litwin 1980) under a subtable: an insert splits one bucket and a removal merges one, so no
+edit ever rehashes a table. Stage filters (the idea is Open vSwitch's staged look-up) tell a look-up early that no rule
+begins like the key, so that it reads no further.
 
-Measured by bench/classifier.py --table: 0.6 us an insert at 10,000 rules, 1.1 us at 1,000,000 (Python's share included), the rest being cache misses.
+Measured by bench/classifier.py --table: 0.6 us an insert at 10,000 rules, 1.1 us at 1,000,000 (Python's share
+included), the rest being cache misses.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
 
+from datapath.atomic cimport drop_u32
 from datapath.flow_key cimport KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_STAGE0_WORDS, KEY_STAGE1_WORDS, KEY_STAGE2_WORDS
-from ofproto.atomics cimport drop_u32
 from ofproto.rule cimport MaskShape, PriorityCount, Rule, Stage, Subtable
 
 cdef enum:
@@ -126,7 +128,7 @@ cdef void bucket_unlink(Subtable *subtable, Rule *rule) noexcept nogil:
         bucket_merge(subtable)
 
 
-# --- stages of a subtable ---------------------------------------------------------------------------------------------------------------------------
+# --- stages of a subtable ---------------------------------------------------------------------------------------------
 
 cdef inline int stage_of(uint32_t word) noexcept nogil:
     if word >= KEY_PACKET_WORDS:
@@ -206,7 +208,7 @@ cdef void stages_drop(Subtable *subtable, const Rule *rule) noexcept nogil:
         subtable.stages[i].n_used -= count[0] == 0
 
 
-# --- priorities of a subtable -----------------------------------------------------------------------------------------------------------------------
+# --- priorities of a subtable -----------------------------------------------------------------------------------------
 
 cdef uint32_t priority_place(const Subtable *subtable, uint32_t priority) noexcept nogil:
     """Index of the first entry that is not below `priority`."""
@@ -242,7 +244,8 @@ cdef int priority_add(Subtable *subtable, uint32_t priority) noexcept nogil:
             return -1
         subtable.priorities = <PriorityCount *>grown
         subtable.priorities_capacity = capacity
-    memmove(&subtable.priorities[at + 1], &subtable.priorities[at], (subtable.n_priorities - at) * sizeof(PriorityCount))
+    memmove(&subtable.priorities[at + 1], &subtable.priorities[at],
+            (subtable.n_priorities - at) * sizeof(PriorityCount))
     subtable.priorities[at].priority = priority
     subtable.priorities[at].n_rules = 1
     subtable.n_priorities += 1
@@ -254,4 +257,5 @@ cdef void priority_drop(Subtable *subtable, uint32_t priority) noexcept nogil:
     subtable.priorities[at].n_rules -= 1
     if subtable.priorities[at].n_rules == 0:
         subtable.n_priorities -= 1
-        memmove(&subtable.priorities[at], &subtable.priorities[at + 1], (subtable.n_priorities - at) * sizeof(PriorityCount))
+        memmove(&subtable.priorities[at], &subtable.priorities[at + 1],
+                (subtable.n_priorities - at) * sizeof(PriorityCount))

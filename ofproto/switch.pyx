@@ -4,18 +4,18 @@ An edit is: work out what is needed (may fail, may allocate), `switch_edit_begin
 with the tags of what changed.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from datapath.atomic cimport store_release
+from datapath.atomic cimport load_seq, load_seq_i64, store_release
 from datapath.ports.port cimport PORTS_MAX
-from ofproto.atomics cimport load_i64, load_u64
-from ofproto.flow_mod cimport OFPP_MAX
 from ofproto.l2.mac_table cimport (
     MAC_AGING_S_DEFAULT, MAC_LIMIT_DEFAULT, mac_any_expired, mac_expire, mac_flush, mac_flush_port, mac_set_limit,
     mac_table_free, mac_table_init,
 )
+from ofproto.of_number cimport OFPP_MAX
 from ofproto.rule cimport table_free
 
 from collections.abc import Iterable
@@ -85,7 +85,7 @@ cdef void switch_edit_end(Switch *sw, uint64_t tags) noexcept nogil:
 
 
 cdef uint64_t switch_version(Switch *sw) noexcept nogil:
-    return load_u64(&sw.version)
+    return load_seq(&sw.version)
 
 
 # -- ports and bridges; all under the write lock
@@ -187,7 +187,7 @@ cdef FdbRow *fdb_copy(const Bridge *bridge, uint32_t *n_out) noexcept nogil:
     while rows != NULL and port != NULL:
         entry = port.mac_head
         while entry != NULL:
-            rows[n].number, rows[n].vlan, rows[n].used_ns = port.number, entry.vlan, load_i64(&entry.used_ns)
+            rows[n].number, rows[n].vlan, rows[n].used_ns = port.number, entry.vlan, load_seq_i64(&entry.used_ns)
             memcpy(&rows[n].mac[0], &entry.mac[0], 6)
             n += 1
             entry = entry.port_next
@@ -196,6 +196,7 @@ cdef FdbRow *fdb_copy(const Bridge *bridge, uint32_t *n_out) noexcept nogil:
     return rows
 
 
+@cython.no_gc_clear            # its runtime must outlive the hooks that point into it, also in a reference cycle
 cdef class SwitchHandle:
     """One switch: bridges under one lock, and what the datapath needs to ask them.
 
@@ -407,8 +408,8 @@ cdef class BridgeHandle:
         """Return a patch port's (rx_packets, rx_bytes, tx_packets, tx_bytes)."""
         cdef OfPort *port = self.port(number)
         return (
-            load_u64(&port.patch_rx_packets), load_u64(&port.patch_rx_bytes),
-            load_u64(&port.patch_tx_packets), load_u64(&port.patch_tx_bytes),
+            load_seq(&port.patch_rx_packets), load_seq(&port.patch_rx_bytes),
+            load_seq(&port.patch_tx_packets), load_seq(&port.patch_tx_bytes),
         )
 
     def ports(self) -> list[tuple[int, int | None, str]]:

@@ -10,10 +10,10 @@ from functools import cache
 
 from ofproto.actions import ACTIONS, INST, OF13
 from ofproto.fields import EXPERIMENTER, FIELDS, Field, Header
-from ofproto.wire import OFP13, Layout
+from ofproto.numbers import OFP13, OPENFLOW_TABLES
+from ofproto.stats import MAX_ENTRIES
+from ofproto.wire import Layout
 
-N_TABLES = 254
-MAX_ENTRIES = 1_000_000
 ALL_BITS = 0xFFFFFFFFFFFFFFFF
 NOT_OFFERED = ("group", "meter")  # rows of ACTIONS that are known only to be refused
 LEGACY = "of11_"  # forms of OpenFlow 1.1 that are understood, but not offered
@@ -88,7 +88,7 @@ def _common() -> tuple[bytes, bytes]:
 
 def table(table_id: int) -> bytes:
     """Return the features of one table."""
-    later = bytes(range(table_id + 1, N_TABLES))
+    later = bytes(range(table_id + 1, OPENFLOW_TABLES))
     instructions = _instructions(last=not later)
     middle, end = _common()
     properties = _property(INSTRUCTIONS, instructions) + _property(NEXT_TABLES, later) + middle
@@ -106,4 +106,4 @@ def table(table_id: int) -> bytes:
 
 def all_tables() -> Iterator[bytes]:
     """Return the features of every table, one entry each."""
-    return (table(table_id) for table_id in range(N_TABLES))
+    return (table(table_id) for table_id in range(OPENFLOW_TABLES))

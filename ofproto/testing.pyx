@@ -1,13 +1,14 @@
 """Test shell: one classifier table driven from Python, without a switch around it."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from datapath.flow_key cimport FlowKey
 from ofproto.flow_mod cimport Match
 from ofproto.rule cimport (
-    MaskShape, Rule, Table, VERSION_FOREVER, mask_shape, rule_credit, rule_match, rule_new, rule_ref, rule_replace, rule_unref, table_collect,
-    table_each, table_find_exact, table_free, table_insert, table_lookup, table_new, table_overlaps, table_remove,
+    MaskShape, Rule, Table, mask_shape, rule_credit, rule_match, rule_new, rule_ref, rule_replace, rule_unref,
+    table_collect, table_each, table_find_exact, table_free, table_insert, table_lookup, table_new, table_overlaps,
+    table_remove,
 )
 
 KEY_BYTES = sizeof(FlowKey)
@@ -33,7 +34,9 @@ cdef int gather(void *arg, Rule *rule) noexcept nogil:
 
 
 cdef class TestTable:
-    """A classifier table whose rules are named by their cookie; the test holds one reference on each rule that it inserted."""
+    """A classifier table whose rules are named by their cookie; the test holds one reference on each rule that it
+    inserted.
+    """
 
     __test__ = False
     cdef Table *table
@@ -152,4 +155,5 @@ cdef class TestTable:
     @property
     def shape(self) -> tuple[int, int, list[int]]:
         """(visible rules, subtables, highest priority of each in search order)."""
-        return self.table.n_rules, self.table.n_subtables, [self.table.max_priorities[i] for i in range(self.table.n_subtables)]
+        priorities = [self.table.max_priorities[i] for i in range(self.table.n_subtables)]
+        return self.table.n_rules, self.table.n_subtables, priorities

@@ -6,7 +6,9 @@ from libc.string cimport memcpy
 from datapath.flow_key cimport FlowKey
 from ofproto.flow_mod cimport Match
 from ofproto.flow_table cimport FlowTables, load_match
-from ofproto.rule cimport Rule, Table, VERSION_FOREVER, rule_credit, rule_ref, rule_unref, table_find_exact, table_lookup
+from ofproto.rule cimport (
+    Rule, Table, VERSION_FOREVER, rule_credit, rule_ref, rule_unref, table_find_exact, table_lookup,
+)
 from ofproto.switch cimport Bridge, switch_read_lock, switch_unlock, switch_version
 
 
@@ -14,7 +16,8 @@ cdef Table *table_of(FlowTables tables, int table_id) except? NULL:
     return tables.bridge.live().tables[table_id]
 
 
-def credit_flow(FlowTables tables, int table_id, bytes value, bytes mask, int priority, packets: int, n_bytes: int, used_ns: int) -> None:
+def credit_flow(FlowTables tables, int table_id, bytes value, bytes mask, int priority, packets: int, n_bytes: int,
+                used_ns: int) -> None:
     """Credit the newest rule of a match and priority, as a forwarder would; raises KeyError if there is none."""
     cdef Match match
     cdef Table *table = table_of(tables, table_id)
@@ -49,7 +52,9 @@ def version_of(FlowTables tables) -> int:
 
 
 def forward(FlowTables tables, int table_id, bytes key, rounds: int) -> tuple[int, int]:
-    """Look a packet up and credit its rule `rounds` times as a forwarder does, without the GIL; return (packets that matched, packets that did not)."""
+    """Look a packet up and credit its rule `rounds` times as a forwarder does, without the GIL; return (packets that
+    matched, packets that did not).
+    """
     cdef FlowKey flow
     cdef Bridge *bridge = tables.bridge.live()
     cdef Table *table = table_of(tables, table_id)

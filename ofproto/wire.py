@@ -10,15 +10,13 @@ import struct
 from collections.abc import Iterable
 from typing import Any, NamedTuple, NewType
 
+from ofproto.numbers import OFP10, OFP13, OFPT_VENDOR
 from vslib.errors import PeerError
 
-OFP10, OFP13 = 1, 4
-NX_VENDOR, ONF_VENDOR = 0x00002320, 0x4F4E4600
 MAX_MESSAGE_BYTES = 0xFFFF
 MAX_BODY_BYTES = 0xF000  # of one part of a multipart reply: room for any header
 MORE = 1  # OFPSF_REPLY_MORE, OFPMPF_MORE
 
-TYPE_VENDOR = 4  # OFPT_VENDOR, OFPT_EXPERIMENTER
 STAT_VENDOR = 0xFFFF  # OFPST_VENDOR, OFPMP_EXPERIMENTER
 STATS_REQUEST = {OFP10: 16, OFP13: 18}
 STATS_REPLY = {OFP10: 17, OFP13: 19}
@@ -127,7 +125,7 @@ def header_bytes(version: int, key: Key) -> int:
 def key_of(message: bytes) -> Key:
     """Return the numbers of a message of version 1.0 or 1.3; raises ValueError when it ends before the last of them."""
     version, kind = message[0], message[1]
-    if kind == TYPE_VENDOR:
+    if kind == OFPT_VENDOR:
         if len(message) < 16:
             raise ValueError("vendor header is cut short")
         return Key(kind, None, *_VENDOR.unpack_from(message, 8))

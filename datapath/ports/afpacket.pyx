@@ -8,23 +8,24 @@ forwarder sends (no state is shared but the socket, which the kernel guards).
 """
 
 from libc.errno cimport EAGAIN, EINTR, ENETDOWN, ENOBUFS, ENODEV, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport close
 
 from datapath.drops cimport DROP_RX_NO_BUFFER, DROP_RX_TOO_LONG, DROP_RX_TOO_SHORT, DROP_TX_DOWN
+from datapath.headers cimport ETHERNET_BYTES, ETH_VLAN, VLAN_BYTES
 from datapath.packet cimport (
     BATCH_MAX, LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc,
     packet_from_vnet, packet_push, packet_release, packet_to_vnet,
 )
 from datapath.ports.port cimport (
-    PORT_CAP_CSUM, PORT_CAP_TSO4, PORT_CAP_TSO6, PORT_CAP_USO, Port, PortHandle, PortStats, port_drop, port_finish_rx,
-    port_refuse, port_tx_reason,
+    Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_sent, port_tx_reason,
 )
 
 from datapath.ports import netdev, packet_socket, silence as host_silence
+from datapath.ports.port import CAPS
 from vslib.errors import ConfigError
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -103,12 +104,7 @@ cdef enum:
     TX_MESSAGES = 64           # frames per sendmmsg call; more gained nothing (IOLIMITS.md)
     TX_RETRIES = 4             # further tries per call while the kernel is out of buffers
     IDLE_CALLS = 64            # empty rx calls between two looks at the device's state
-    ETHERNET_BYTES = 14
     ADDRESSES_BYTES = 12
-    TAG_BYTES = 4
-    TPID_8021Q = 0x8100
-
-CAPS = {"csum": PORT_CAP_CSUM, "tso4": PORT_CAP_TSO4, "tso6": PORT_CAP_TSO6, "uso": PORT_CAP_USO}
 
 cdef struct Inbox:             # where recvmmsg puts frames when there is no ring
     mmsghdr[INBOX_MESSAGES] messages
@@ -141,10 +137,10 @@ cdef void put_tag(Packet *pkt, uint16_t tpid, uint16_t tci) noexcept nogil:
 
     The offsets move along.
     """
-    cdef uint8_t *data = packet_push(pkt, TAG_BYTES)
+    cdef uint8_t *data = packet_push(pkt, VLAN_BYTES)
     if data == NULL:
         return
-    memmove(data, data + TAG_BYTES, ADDRESSES_BYTES)
+    memmove(data, data + VLAN_BYTES, ADDRESSES_BYTES)
     data[12] = tpid >> 8
     data[13] = tpid & 0xff
     data[14] = tci >> 8
@@ -163,7 +159,7 @@ cdef void take_frame(Packet *pkt, uint32_t length, const uint8_t *vnet, uint32_t
         packet_release(pkt)
         return
     if status & TP_STATUS_VLAN_VALID:
-        put_tag(pkt, tpid if status & TP_STATUS_VLAN_TPID_VALID else <uint16_t>TPID_8021Q, tci)
+        put_tag(pkt, tpid if status & TP_STATUS_VLAN_TPID_VALID else <uint16_t>ETH_VLAN, tci)
     batch.pkts[batch.n] = pkt
     batch.n += 1
 
@@ -379,16 +375,6 @@ cdef void vector_fill(Vector *vector, Packet **pkts, uint32_t n) noexcept nogil:
         message.msg_iovlen = 2
 
 
-cdef void count_sent(Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil:
-    cdef uint64_t n_bytes = 0
-    cdef uint32_t i
-    for i in range(n):
-        n_bytes += pkts[i].length
-        packet_release(pkts[i])
-    stats.tx_packets += n
-    stats.tx_bytes += n_bytes
-
-
 cdef void drop_all(Packet **pkts, uint32_t n, uint32_t reason, PortStats *stats) noexcept nogil:
     cdef uint32_t i
     for i in range(n):
@@ -408,7 +394,7 @@ cdef void send_vector(int fd, Packet **pkts, uint32_t n, PortStats *stats) noexc
         sent = sendmmsg(fd, &vector.messages[done], n - done, MSG_DONTWAIT)
         stats.tx_calls += 1
         if sent > 0:
-            count_sent(&pkts[done], <uint32_t>sent, stats)
+            port_sent(&pkts[done], <uint32_t>sent, stats)
             done += <uint32_t>sent
             continue
         if (errno == EAGAIN or errno == ENOBUFS or errno == EINTR) and retries < TX_RETRIES:

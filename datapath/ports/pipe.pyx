@@ -20,13 +20,11 @@ from datapath.packet cimport (
     BATCH_MAX, LARGE_FRAME_MAX, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_alloc,
     packet_release,
 )
-from datapath.ports.port cimport (
-    PORT_CAP_CSUM, PORT_CAP_TSO4, PORT_CAP_TSO6, PORT_CAP_USO, Port, PortHandle, PortStats, port_drop,
-    port_finish_rx, port_refuse,
-)
+from datapath.ports.port cimport Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_sent
 
 from typing import NamedTuple
 
+from datapath.ports.port import CAPS
 from vslib.errors import ConfigError
 
 cdef extern from "<sys/eventfd.h>" nogil:
@@ -45,8 +43,6 @@ cdef extern from *:
     """
     void spin_lock(char *lock) nogil
     void spin_unlock(char *lock) nogil
-
-CAPS = {"csum": PORT_CAP_CSUM, "tso4": PORT_CAP_TSO4, "tso6": PORT_CAP_TSO6, "uso": PORT_CAP_USO}
 
 
 class Offload(NamedTuple):
@@ -101,15 +97,15 @@ cdef int ring_open(Ring *ring, uint32_t size) noexcept nogil:
 
 
 cdef void ring_close(Ring *ring) noexcept nogil:
-    """Free the frames and the descriptor; a second call does nothing."""
+    """Free the frames and the descriptor; a second call does nothing, nor one for a ring that was never opened."""
     cdef uint32_t i
-    if ring.slots == NULL:
+    if ring.size == 0:
         return
     for i in range(ring.used):
         free(ring.slots[(ring.head + i) % ring.size].frame)
     free(ring.slots)
     ring.slots = NULL
-    ring.used = 0
+    ring.used = ring.size = 0
     if ring.event_fd >= 0:
         close(ring.event_fd)
     ring.event_fd = -1
@@ -228,23 +224,12 @@ cdef uint32_t pipe_send(Ring *ring, const Packet *pkt) noexcept nogil:
     return 0
 
 
-cdef void pipe_tx_null(Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil:
-    """Count and release."""
-    cdef uint64_t n_bytes = 0
-    cdef uint32_t i
-    for i in range(n):
-        n_bytes += pkts[i].length
-        packet_release(pkts[i])
-    stats.tx_packets += n
-    stats.tx_bytes += n_bytes
-
-
 cdef void pipe_tx(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder, PortStats *stats) noexcept nogil:
     cdef Pipe *pipe = <Pipe *>port.impl
     cdef Ring *ring = &pipe.outward
     cdef uint32_t i, reason
     if pipe.null:
-        pipe_tx_null(pkts, n, stats)
+        port_sent(pkts, n, stats)
         return
     spin_lock(&ring.lock)
     for i in range(n):
@@ -288,6 +273,9 @@ cdef class PipePort(PortHandle):
     """
 
     cdef Pipe pipe
+
+    def __cinit__(self, *args, **kwargs):
+        self.pipe.inward.event_fd = self.pipe.outward.event_fd = -1
 
     def __init__(self, str name, *, caps=(), uint32_t size=1024, int mtu=1500, bint null=False, str kind="pipe"):
         unknown = sorted(set(caps) - set(CAPS))

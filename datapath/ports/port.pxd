@@ -1,10 +1,11 @@
 """The port interface: what the forwarder knows of a port.
 
-A port kind (tap, afpacket, pipe, ...) fills in a Port struct with its functions. The struct lives from the attach command until every
-forwarder has acknowledged the detach command; then the Python object that owns it closes its descriptors.
+A port kind (tap, afpacket, pipe, ...) fills in a Port struct with its functions. The struct lives from the attach
+command until every forwarder has acknowledged the detach command; then the Python object that owns it closes its
+descriptors.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from datapath.drops cimport N_DROP_REASONS
 from datapath.packet cimport Batch, Packet, PacketPool
@@ -31,7 +32,8 @@ cdef struct PortStats:         # one per forwarder and port; written only by tha
     uint64_t tx_errors
     uint64_t tx_calls          # system calls made to send
     uint64_t multicast         # received with the group bit set
-    uint64_t[N_DROP_REASONS] drops    # by reason: received here and dropped anywhere (rx), or dropped at this output (tx_*)
+    uint64_t[N_DROP_REASONS] drops    # by reason: received here and dropped anywhere (rx), or dropped at this output
+                                      # (tx_*)
 
 cdef struct Port:
     uint32_t port_no           # datapath port number, host order
@@ -43,24 +45,31 @@ cdef struct Port:
     # Receive up to BATCH_MAX frames into packets of the pool, in_port set. Returns their number, 0 = nothing there,
     # or a negative errno when the device is gone. Frames refused while receiving are counted in stats by reason.
     int (*rx)(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil
-    # Send a vector and release every packet of it, sent or not (drops counted in stats by reason). The vector already went through
-    # `prepare` (checksums, GSO, length), so the port only writes. forwarder: number of the calling forwarder, for per-thread handles.
+    # Send a vector and release every packet of it, sent or not (drops counted in stats by reason). The vector already
+    # went through `prepare` (checksums, GSO, length), so the port only writes. forwarder: number of the calling
+    # forwarder, for per-thread handles.
     void (*tx)(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder, PortStats *stats) noexcept nogil
     void *impl                 # the kind's own state
     PortStats *stats           # FORWARDERS_MAX entries
 
-# Make a vector fit the port, in place: completes checksums the port cannot, drops (with reason, released) GSO frames and over-long frames
-# it cannot take. Returns how many packets remain at the front of pkts. Called by the forwarder just before tx.
+# Make a vector fit the port, in place: completes checksums the port cannot, drops (with reason, released) GSO frames
+# and over-long frames it cannot take. Returns how many packets remain at the front of pkts. Called by the forwarder
+# just before tx.
 cdef uint32_t port_prepare(Port *port, Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil
-cdef void port_drop(Packet *pkt, uint32_t reason, PortStats *stats) noexcept nogil     # count a DropReason and release the packet
+# count a DropReason and release the packet
+cdef void port_drop(Packet *pkt, uint32_t reason, PortStats *stats) noexcept nogil
 cdef void port_refuse(uint32_t reason, PortStats *stats) noexcept nogil     # count a frame for which no packet was made
-cdef int port_finish_rx(Port *port, Batch *batch, PortStats *stats) noexcept nogil     # end of every rx: stamp in_port, count; drops the batch of a port that is not up; batch.n
+# end of every rx: stamp in_port, count; drops the batch of a port that is not up; batch.n
+cdef int port_finish_rx(Port *port, Batch *batch, PortStats *stats) noexcept nogil
+cdef void port_sent(Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil   # count n packets as sent, release them
 cdef uint32_t port_tx_reason(int error) noexcept nogil       # the DropReason for an errno that a send call gave
 
-# Shell around a Port: owns its memory and descriptors. Subclasses (TapPort, AfPacketPort, PipePort, ...) set the functions in __init__.
+# Shell around a Port: owns its memory and descriptors. Subclasses (TapPort, AfPacketPort, PipePort, ...) set the
+# functions in __init__.
 cdef class PortHandle:
     cdef Port port             # what forwarders hold a pointer to
     cdef readonly str name     # device or wire name
     cdef readonly str kind     # "tap", "internal", "system", "pipe", "dummy"
     cdef bint closed
-    cdef public bint attached  # set by the datapath from attach to the last detach acknowledgement; close() is refused meanwhile
+    cdef public bint attached  # set by the datapath from attach to the last detach acknowledgement; close() is refused
+                               # meanwhile

@@ -6,7 +6,7 @@ counter is one aligned word with one writer.
 """
 
 from libc.errno cimport EAGAIN, EBADFD, EIO, EMSGSIZE, ENETDOWN, ENOBUFS, ENODEV, ENOMEM, ENXIO
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
@@ -14,28 +14,27 @@ from datapath.drops cimport (
     DROP_OUT_OF_MEMORY, DROP_RX_BAD_VNET_HEADER, DROP_RX_PORT_DISABLED, DROP_TX_DOWN, DROP_TX_ERROR, DROP_TX_FULL,
     DROP_TX_NO_GSO, DROP_TX_TOO_LONG,
 )
+from datapath.headers cimport ETHERNET_BYTES, ETH_SVLAN, ETH_VLAN, VLAN_BYTES
 from datapath.packet cimport (
     OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_complete_csum, packet_release, packet_writable,
 )
 
-from datapath.drops import DROPS
+from datapath.drops import DROP_NAMES
 from vslib.errors import ConfigError, InternalError
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
 
 cdef enum:
-    ETHERNET_BYTES = 14
-    VLAN_TAG_BYTES = 4
     MTU_MIN = 68               # RFC 791: every module must take a datagram of 68 bytes
     MTU_MAX = 65536            # the loopback device has it
 
-DROP_NAMES = tuple(symbol for symbol, _ in DROPS)
 # Drops that belong to the two directions of the device itself; all other reasons are decisions of the switch. A packet
 # for a missing port is counted where it was received, so tx_no_port is none of an output's drops.
 RX_DROPS = tuple(name for name in DROP_NAMES if name.startswith("rx_"))
 TX_DROPS = tuple(name for name in DROP_NAMES if name.startswith("tx_") and name != "tx_no_port")
-CAP_NAMES = {1: "csum", 2: "tso4", 4: "tso6", 8: "uso"}
+CAPS = {"csum": PORT_CAP_CSUM, "tso4": PORT_CAP_TSO4, "tso6": PORT_CAP_TSO6, "uso": PORT_CAP_USO}
+CAP_NAMES = {bit: name for name, bit in CAPS.items()}
 
 
 cdef int absent_rx(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
@@ -82,6 +81,16 @@ cdef int port_finish_rx(Port *port, Batch *batch, PortStats *stats) noexcept nog
     return <int>batch.n
 
 
+cdef void port_sent(Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil:
+    cdef uint64_t n_bytes = 0
+    cdef uint32_t i
+    for i in range(n):
+        n_bytes += pkts[i].length
+        packet_release(pkts[i])
+    stats.tx_packets += n
+    stats.tx_bytes += n_bytes
+
+
 cdef uint32_t port_tx_reason(int error) noexcept nogil:
     if error == EAGAIN or error == ENOBUFS or error == ENOMEM:
         return DROP_TX_FULL
@@ -95,10 +104,10 @@ cdef uint32_t port_tx_reason(int error) noexcept nogil:
 cdef inline bint outer_tag(const Packet *pkt) noexcept nogil:
     """Return whether the frame starts with a VLAN tag (IEEE 802.1Q, 802.1ad): devices allow four more bytes then."""
     cdef uint16_t ethertype
-    if pkt.length < ETHERNET_BYTES + VLAN_TAG_BYTES:
+    if pkt.length < ETHERNET_BYTES + VLAN_BYTES:
         return False
     ethertype = <uint16_t>(pkt.data[12] << 8 | pkt.data[13])
-    return ethertype == 0x8100 or ethertype == 0x88a8
+    return ethertype == ETH_VLAN or ethertype == ETH_SVLAN
 
 
 cdef uint32_t misfit(const Port *port, const Packet *pkt) noexcept nogil:
@@ -110,7 +119,7 @@ cdef uint32_t misfit(const Port *port, const Packet *pkt) noexcept nogil:
     if gso:
         # PortCap's segmentation bits are OffloadFlag's, one place lower; to segment, a device must also do checksums.
         return 0 if (port.caps << 1) & gso == gso and port.caps & PORT_CAP_CSUM else DROP_TX_NO_GSO
-    if pkt.length <= limit or (pkt.length <= limit + VLAN_TAG_BYTES and outer_tag(pkt)):
+    if pkt.length <= limit or (pkt.length <= limit + VLAN_BYTES and outer_tag(pkt)):
         return 0
     return DROP_TX_TOO_LONG
 

@@ -7,7 +7,7 @@ packets/s. Thread rule: one forwarder reads; any forwarder writes (the kernel se
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from posix.unistd cimport close
@@ -15,18 +15,17 @@ from posix.unistd cimport close
 from datapath.drops cimport (
     DROP_RX_NO_BUFFER, DROP_RX_TOO_LONG, DROP_RX_TOO_SHORT,
 )
+from datapath.headers cimport ETHERNET_BYTES
 from datapath.packet cimport (
     LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc, packet_from_vnet,
     packet_release, packet_to_vnet,
 )
-from datapath.ports.port cimport (
-    PORT_CAP_CSUM, PORT_CAP_TSO4, PORT_CAP_TSO6, PORT_CAP_USO, Port, PortHandle, PortStats, port_drop, port_finish_rx,
-    port_refuse, port_tx_reason,
-)
+from datapath.ports.port cimport Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_tx_reason
 
 import dataclasses
 
 from datapath.ports import netdev, tun
+from datapath.ports.port import CAPS
 from vslib.errors import ConfigError
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -41,10 +40,8 @@ cdef extern from "<sched.h>" nogil:
 
 cdef enum:
     TAP_RX_MAX = 32            # frames per rx call, so that other ports of the forwarder get their turn
-    ETHERNET_BYTES = 14
     TX_RETRIES = 2             # further tries for one frame when the kernel is out of buffers
 
-CAPS = {"csum": PORT_CAP_CSUM, "tso4": PORT_CAP_TSO4, "tso6": PORT_CAP_TSO6, "uso": PORT_CAP_USO}
 KINDS = ("internal", "tap")
 
 cdef struct Tap:
@@ -237,7 +234,11 @@ cdef class TapPort(PortHandle):
         self.release_memory()
 
     def link(self) -> netdev.Link:
-        """Return the state of the device, wherever it lives now (`moved`: not here). Raises ConfigError if it is gone."""
+        """Return the state of the device, wherever it lives now (`moved`: not here). Raises ConfigError if it is
+        gone.
+        """
+        if self.closed:
+            raise ConfigError(f"could not open network device {self.name} (closed)")
         try:
             name, _ = tun.identify(self.tap.fd)
             found = tun.in_its_namespace(self.tap.fd, lambda: netdev.link(name))

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-from ofproto.atomics cimport load_i64, raise_i64
+from datapath.atomic cimport load_seq_i64, raise_i64
 from ofproto.switch cimport Bridge, MacEntry, MacTable, OfPort, mac_tag
 
 cdef enum:
@@ -111,7 +111,7 @@ cdef uint64_t evict(Bridge *bridge) noexcept nogil:
         return 0
     for i in range(SECOND_CHANCES):
         entry = owner.mac_head
-        used_ns = load_i64(&entry.used_ns)
+        used_ns = load_seq_i64(&entry.used_ns)
         if used_ns <= entry.listed_ns:
             break
         list_drop(entry)
@@ -163,7 +163,7 @@ cdef bint mac_is_news(const MacTable *table, const OfPort *port, const uint8_t *
     cdef MacEntry *entry = mac_find(table, mac, vlan)
     if entry == NULL:
         return table.limit > 0
-    if grat_arp and reflects and now_ns < load_i64(&entry.grat_arp_lock_ns):
+    if grat_arp and reflects and now_ns < load_seq_i64(&entry.grat_arp_lock_ns):
         return False           # our own broadcast coming back through a bond must not move the address there
     if entry.port != port:
         return True
@@ -221,7 +221,7 @@ cdef uint64_t mac_flush(Bridge *bridge) noexcept nogil:
 
 
 cdef inline bint is_expired(const MacTable *table, const MacEntry *entry, int64_t now_ns) noexcept nogil:
-    return now_ns - load_i64(&entry.used_ns) >= table.aging_ns
+    return now_ns - load_seq_i64(&entry.used_ns) >= table.aging_ns
 
 
 cdef bint mac_any_expired(const MacTable *table, int64_t now_ns, uint32_t first_bucket, uint32_t n) noexcept nogil:

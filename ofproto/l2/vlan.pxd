@@ -3,15 +3,11 @@
 A packet's VLAN inside the bridge is (vid, pcp); a port's mode says how that stands on the wire.
 """
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint16_t
 
 from datapath.drops cimport DROP_NONE, DROP_VLAN_NOT_ALLOWED, DROP_VLAN_TAGGED_ON_ACCESS
-from ofproto.switch cimport OfPort, VLAN_ACCESS, VLAN_NATIVE_TAGGED, VLAN_NATIVE_UNTAGGED, VLAN_TRUNK
-
-cdef enum:
-    TCI_VID = 0x0fff
-    TCI_PRESENT = 0x1000       # set in the key when there is a tag
-    TCI_PCP = 0xe000
+from datapath.headers cimport VLAN_PRESENT, VLAN_VID
+from ofproto.switch cimport OfPort, VLAN_ACCESS, VLAN_NATIVE_UNTAGGED, VLAN_TRUNK
 
 cdef inline bint vlan_in_trunks(const OfPort *port, uint16_t vid) noexcept nogil:
     return port.trunks == NULL or (port.trunks[vid >> 3] >> (vid & 7)) & 1
@@ -19,7 +15,7 @@ cdef inline bint vlan_in_trunks(const OfPort *port, uint16_t vid) noexcept nogil
 # Whether a packet that arrives with this TCI (host order, 0 = no tag) may enter; DROP_NONE or the reason. port NULL =
 # from the controller.
 cdef inline int vlan_admit(const OfPort *port, uint16_t tci) noexcept nogil:
-    cdef uint16_t vid = tci & TCI_VID
+    cdef uint16_t vid = tci & VLAN_VID
     if port == NULL:
         return DROP_NONE
     if port.vlan_mode == VLAN_ACCESS:
@@ -30,7 +26,7 @@ cdef inline int vlan_admit(const OfPort *port, uint16_t tci) noexcept nogil:
 
 # The VLAN that an admitted packet is in.
 cdef inline uint16_t vlan_inside(const OfPort *port, uint16_t tci) noexcept nogil:
-    cdef uint16_t vid = tci & TCI_VID
+    cdef uint16_t vid = tci & VLAN_VID
     if port == NULL or port.vlan_mode == VLAN_TRUNK:
         return vid
     return port.tag if port.vlan_mode == VLAN_ACCESS or vid == 0 else vid
@@ -46,4 +42,4 @@ cdef inline uint16_t vlan_outside(const OfPort *port, uint16_t vid, uint16_t pcp
         return 0
     if port.vlan_mode == VLAN_NATIVE_UNTAGGED and vid == port.tag:
         return 0
-    return vid | pcp | TCI_PRESENT
+    return vid | pcp | VLAN_PRESENT

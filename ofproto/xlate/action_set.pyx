@@ -4,14 +4,14 @@ Of the actions that take something off, push, or send, the last one written coun
 they were written (a later one overwrites an earlier one). A set without an action that sends does nothing.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from ofproto.ofact cimport (
     N_OFACT_KINDS, OFACT_CONTROLLER, OFACT_DEC_TTL, OFACT_ENQUEUE, OFACT_MOVE, OFACT_OUTPUT, OFACT_OUTPUT_REG,
     OFACT_PUSH_VLAN, OFACT_RESUBMIT, OFACT_SET_ETH_DST, OFACT_SET_ETH_SRC, OFACT_SET_FIELD, OFACT_SET_IPV4_DST,
     OFACT_SET_IPV4_SRC, OFACT_SET_IP_DSCP, OFACT_SET_IP_ECN, OFACT_SET_IP_TTL, OFACT_SET_L4_DST, OFACT_SET_L4_SRC,
-    OFACT_SET_QUEUE, OFACT_SET_TUNNEL, OFACT_SET_VLAN_PCP, OFACT_SET_VLAN_VID, OFACT_STRIP_VLAN, OfAct, ofact_next,
+    OFACT_SET_QUEUE, OFACT_SET_TUNNEL, OFACT_SET_VLAN_PCP, OFACT_SET_VLAN_VID, OFACT_STRIP_VLAN, OfAct,
 )
 from ofproto.xlate.apply cimport apply_one
 from ofproto.xlate.context cimport XlateContext

@@ -6,23 +6,21 @@ from libc.string cimport memcpy, memset
 from datapath.bytes cimport htobe16, htobe32
 from datapath.drops cimport DROP_EXPLICIT_DROP, DROP_INVALID_ACTION, DROP_OUT_OF_MEMORY, DROP_TTL_EXPIRED
 from datapath.flow_key cimport OFS_NW_TTL, SLOT_NW_TTL
+from datapath.headers cimport ETH_IPV4, ETH_IPV6
 from ofproto.credits cimport PUNT_ACTION, PUNT_EXPLICIT_MISS, PUNT_INVALID_TTL
-from ofproto.field cimport FIELD, field_bits, field_mark_bits
-from ofproto.flow_mod cimport OFPP_IN_PORT
+from ofproto.field cimport field_bits, field_mark_bits
+from ofproto.of_number cimport OFPP_IN_PORT, OFPP_UNSET, TABLE_ALL
 from ofproto.ofact cimport (
     N_OFACT_KINDS, OFACT_CLEAR_ACTIONS, OFACT_CONTROLLER, OFACT_DEC_TTL, OFACT_ENQUEUE, OFACT_EXIT, OFACT_GOTO_TABLE,
     OFACT_NOTE, OFACT_OUTPUT, OFACT_OUTPUT_REG, OFACT_RESUBMIT, OFACT_WRITE_ACTIONS, OFACT_WRITE_METADATA, OfAct,
     OfActController, OfActEnqueue, OfActIds, OfActMetadata, OfActOutput, OfActOutputReg, OfActResubmit, OfActValue,
     ofact_next,
 )
-from ofproto.xlate.context cimport OFPP_UNSET, XlateContext, grow_add, note_drop, read_bytes, write_slot
+from ofproto.xlate.context cimport XlateContext, grow_add, note_drop, read_bytes, write_slot
 from ofproto.xlate.output cimport enqueue as enqueue_to, output as output_to, punt
 from ofproto.xlate.rewrite cimport add_rewrite_steps
 
 cdef enum:
-    ETH_TYPE_IP = 0x0800
-    ETH_TYPE_IPV6 = 0x86dd
-    SAME_TABLE = 255
     PORT16_RESERVED = 0xff00   # first of the reserved ports in their 16-bit form
     PORT16_TO_32 = 0xffff0000  # what makes it the 32-bit form
 
@@ -69,7 +67,7 @@ cdef void report_ttl(XlateContext *ctx, const OfActIds *act) noexcept nogil:
 
 cdef bint dec_ttl(XlateContext *ctx, const OfAct *a) noexcept nogil:
     """Decrement the TTL; when it would reach 0, the list ends here (those that resubmitted to it go on)."""
-    if ctx.key.pkt.eth_type != htobe16(ETH_TYPE_IP) and ctx.key.pkt.eth_type != htobe16(ETH_TYPE_IPV6):
+    if ctx.key.pkt.eth_type != htobe16(ETH_IPV4) and ctx.key.pkt.eth_type != htobe16(ETH_IPV6):
         return False
     read_bytes(ctx, OFS_NW_TTL, 1)
     if ctx.key.pkt.nw_ttl <= 1:
@@ -85,7 +83,7 @@ cdef bint dec_ttl(XlateContext *ctx, const OfAct *a) noexcept nogil:
 cdef bint resubmit(XlateContext *ctx, const OfAct *a) noexcept nogil:
     cdef const OfActResubmit *act = <const OfActResubmit *>a
     cdef uint32_t in_port_be = ctx.key.pkt.in_port if act.in_port == <uint32_t>OFPP_IN_PORT else htobe32(act.in_port)
-    ctx.run_table(ctx, ctx.table_id if act.table == SAME_TABLE else act.table, in_port_be, False)
+    ctx.run_table(ctx, ctx.table_id if act.table == TABLE_ALL else act.table, in_port_be, False)
     return False
 
 

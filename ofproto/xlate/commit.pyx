@@ -6,14 +6,15 @@ back (after a patch port) are sent back, and as their value comes from the packe
 written, never read, are not matched: Open vSwitch matches them.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.act cimport ACT_SET_MARK, ACT_SET_PRIORITY, ActOp, act_add, act_pop_vlan, act_push_vlan, act_set
-from datapath.bytes cimport be16toh, htobe16, load_be16, load_be32
+from datapath.bytes cimport load_be16, load_be32
 from datapath.flow_key cimport (
     OFS_PKT_MARK, OFS_SKB_PRIORITY, OFS_VLAN_TCI, SLOT_PKT_MARK, SLOT_SKB_PRIORITY, SLOT_VLAN_TCI,
 )
+from datapath.headers cimport VLAN_PRESENT
 from ofproto.xlate.context cimport DeepTags, VLAN_SLOT_BYTES, XlateContext, fold, is_touched
 
 from datapath.slots import places
@@ -76,9 +77,9 @@ cdef bint differs(XlateContext *ctx, uint32_t ofs, uint32_t n, uint8_t *value_ou
 # -- VLAN tags
 
 cdef inline uint32_t n_tags(const uint8_t *tags) noexcept nogil:
-    if not load_be16(tags) & 0x1000:
+    if not load_be16(tags) & VLAN_PRESENT:
         return 0
-    return 2 if load_be16(tags + 4) & 0x1000 else 1
+    return 2 if load_be16(tags + 4) & VLAN_PRESENT else 1
 
 
 cdef bint only_outer_tci(XlateContext *ctx) noexcept nogil:

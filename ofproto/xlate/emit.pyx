@@ -1,22 +1,21 @@
 """Output to one port: see emit.pxd."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memset
 
 from datapath.act cimport act_output
 from datapath.bytes cimport htobe32
 from datapath.drops cimport DROP_NONE, DROP_PATCH_NO_PEER, DROP_PORT_NO_FORWARD, DROP_RX_PORT_DISABLED
 from datapath.flow_key cimport (
-    FlowKey, KEY_BASE_WORDS, KEY_PACKET_WORDS, KEY_WORDS, OFS_CT_NW_PROTO, OFS_CT_STATE, OFS_ETH_DST, OFS_IN_PORT,
+    FlowKey, KEY_BASE_WORDS, KEY_WORDS, OFS_CT_NW_PROTO, OFS_CT_STATE, OFS_ETH_DST, OFS_IN_PORT,
 )
 from ofproto.credits cimport CREDIT_PATCH, CreditItem
+from ofproto.of_number cimport OFPP_UNSET
 from ofproto.switch cimport (
     Bridge, DP_PORT_NONE, OfPort, PORT_DOWN, PORT_NO_FWD, PORT_NO_RECV, PORT_NO_RECV_STP, bridge_tag,
 )
 from ofproto.xlate.commit cimport commit
-from ofproto.xlate.context cimport (
-    DeepTags, OFPP_UNSET, XlateContext, add_credit, cookie_of_first, fold_all, note_drop, read_bytes,
-)
+from ofproto.xlate.context cimport DeepTags, XlateContext, add_credit, cookie_of_first, fold_all, note_drop, read_bytes
 
 cdef const char *STP_MAC = b"\x01\x80\xc2\x00\x00\x00"
 

@@ -13,7 +13,7 @@ from datapath.flow_key cimport (
     OFS_SKB_PRIORITY, SLOT_SKB_PRIORITY,
 )
 from ofproto.credits cimport PUNT_ACTION, PUNT_ACTION_SET, PUNT_EXPLICIT_MISS, PUNT_PACKET_OUT, PuntInfo
-from ofproto.flow_mod cimport OFPP_IN_PORT
+from ofproto.of_number cimport OFPP_IN_PORT
 from ofproto.switch cimport OfPort, PORT_NO_FLOOD, bridge_port
 from ofproto.xlate.commit cimport commit
 from ofproto.xlate.context cimport XlateContext, grow_add, note_drop, read_bytes, write_slot

@@ -6,7 +6,9 @@ from datapath.bytes cimport be32toh
 from datapath.drops cimport (
     DROP_EXPLICIT_DROP, DROP_INVALID_ACTION, DROP_RECURSION_TOO_DEEP, DROP_TABLE_MISS, DROP_TOO_MANY_RESUBMITS,
 )
+from datapath.headers cimport FRAG_ANY
 from ofproto.credits cimport CREDIT_MISS, CREDIT_RULE, CreditItem, PUNT_NO_MATCH
+from ofproto.of_number cimport COOKIE_NONE
 from ofproto.rule cimport Rule, Table, rule_ref, table_lookup
 from ofproto.switch cimport N_TABLES, OfPort, PORT_NO_PACKET_IN, bridge_port, table_tag
 from ofproto.xlate.apply cimport apply_list
@@ -15,12 +17,8 @@ from ofproto.xlate.normal cimport normal
 from ofproto.xlate.output cimport punt
 
 cdef enum:
-    FRAG_ANY = 1               # nw_frag: a fragment
     FRAGS_NORMAL = 0           # OFPC_FRAG_NORMAL: fragments are matched as if they had no ports
     FRAGS_DROP = 1
-
-cdef enum:
-    COOKIE_NONE = 0xffffffffffffffff
 
 
 cdef Rule *look_up(XlateContext *ctx, const Table *table, uint32_t in_port_be) noexcept nogil:

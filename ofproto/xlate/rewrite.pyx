@@ -1,7 +1,7 @@
 """Actions that change the key: see rewrite.pxd. A header that the packet does not have is left alone."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from datapath.bytes cimport htobe16, htobe32, htobe64
 from datapath.drops cimport DROP_OUT_OF_MEMORY, DROP_STACK_TOO_DEEP
@@ -10,6 +10,7 @@ from datapath.flow_key cimport (
     OFS_TP_DST, OFS_TP_SRC, OFS_TUN_ID, SLOT_ETH_DST, SLOT_ETH_SRC, SLOT_IP_DST, SLOT_IP_SRC, SLOT_NW_TOS, SLOT_NW_TTL,
     SLOT_SKB_PRIORITY, SLOT_TP_DST, SLOT_TP_SRC, SLOT_TUN_ID,
 )
+from datapath.headers cimport ETH_IPV4, ETH_IPV6, FRAG_LATER, IP_SCTP, IP_TCP, IP_UDP, VLAN_PRESENT
 from ofproto.field cimport (
     FIELD, field_bits, field_mark_bits, field_move, field_prereqs_met, field_put_bits, field_put_masked,
 )
@@ -27,12 +28,6 @@ from ofproto.xlate.context cimport (
 from ofproto.xlate.vlan_ops cimport vlan_pop, vlan_push, vlan_set, vlan_settle
 
 cdef enum:
-    ETH_TYPE_IP = 0x0800
-    ETH_TYPE_IPV6 = 0x86dd
-    IPPROTO_TCP = 6
-    IPPROTO_UDP = 17
-    IPPROTO_SCTP = 132
-    FRAG_LATER = 2
     WORD_BITS = 64
 
 
@@ -109,9 +104,9 @@ cdef bint stack_pop(XlateContext *ctx, const OfAct *a) noexcept nogil:
 # -- VLAN
 
 cdef bint set_vlan(XlateContext *ctx, const OfAct *a, uint16_t bits, uint16_t mask) noexcept nogil:
-    ctx.reads.pkt.vlan_tci |= htobe16(0x1000)
-    if ctx.key.pkt.vlan_tci & htobe16(0x1000) or a.flags & OFACT_F_PUSH_VLAN:
-        vlan_set(ctx, bits | 0x1000, mask | 0x1000)
+    ctx.reads.pkt.vlan_tci |= htobe16(VLAN_PRESENT)
+    if ctx.key.pkt.vlan_tci & htobe16(VLAN_PRESENT) or a.flags & OFACT_F_PUSH_VLAN:
+        vlan_set(ctx, bits | VLAN_PRESENT, mask | VLAN_PRESENT)
     return False
 
 
@@ -129,7 +124,7 @@ cdef bint strip_vlan(XlateContext *ctx, const OfAct *a) noexcept nogil:
 
 
 cdef bint push_vlan(XlateContext *ctx, const OfAct *a) noexcept nogil:
-    vlan_push(ctx, <uint16_t>(<const OfActValue *>a).value, 0x1000)
+    vlan_push(ctx, <uint16_t>(<const OfActValue *>a).value, VLAN_PRESENT)
     return False
 
 
@@ -148,14 +143,14 @@ cdef bint set_eth_dst(XlateContext *ctx, const OfAct *a) noexcept nogil:
 
 
 cdef bint set_ipv4_src(XlateContext *ctx, const OfAct *a) noexcept nogil:
-    if ctx.key.pkt.eth_type == htobe16(ETH_TYPE_IP):
+    if ctx.key.pkt.eth_type == htobe16(ETH_IPV4):
         write_slot(ctx, SLOT_IP_SRC, OFS_IP_SRC, 4)
         ctx.key.pkt.ip_src = htobe32((<const OfActValue *>a).value)
     return False
 
 
 cdef bint set_ipv4_dst(XlateContext *ctx, const OfAct *a) noexcept nogil:
-    if ctx.key.pkt.eth_type == htobe16(ETH_TYPE_IP):
+    if ctx.key.pkt.eth_type == htobe16(ETH_IPV4):
         write_slot(ctx, SLOT_IP_DST, OFS_IP_DST, 4)
         ctx.key.pkt.ip_dst = htobe32((<const OfActValue *>a).value)
     return False
@@ -164,7 +159,7 @@ cdef bint set_ipv4_dst(XlateContext *ctx, const OfAct *a) noexcept nogil:
 # -- single bytes and ports of IP; the Ethernet type is always matched
 
 cdef inline bint is_ip(const XlateContext *ctx) noexcept nogil:
-    return ctx.key.pkt.eth_type == htobe16(ETH_TYPE_IP) or ctx.key.pkt.eth_type == htobe16(ETH_TYPE_IPV6)
+    return ctx.key.pkt.eth_type == htobe16(ETH_IPV4) or ctx.key.pkt.eth_type == htobe16(ETH_IPV6)
 
 
 cdef bint set_tos(XlateContext *ctx, const OfAct *a, uint8_t mask) noexcept nogil:
@@ -196,7 +191,7 @@ cdef bint has_l4_ports(XlateContext *ctx) noexcept nogil:
     if not is_ip(ctx) or ctx.key.pkt.nw_frag & FRAG_LATER:
         return False
     read_bytes(ctx, OFS_NW_PROTO, 1)
-    return proto == IPPROTO_TCP or proto == IPPROTO_UDP or proto == IPPROTO_SCTP
+    return proto == IP_TCP or proto == IP_UDP or proto == IP_SCTP
 
 
 cdef bint set_l4_src(XlateContext *ctx, const OfAct *a) noexcept nogil:

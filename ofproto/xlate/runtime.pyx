@@ -1,5 +1,6 @@
 """The runtime of a switch: see runtime.pxd."""
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -65,6 +66,8 @@ cdef uint64_t on_changes(void *ctx, uint64_t since, uint64_t upto) noexcept nogi
 
 # -- shells
 
+# what `handler` points to must outlive the datapath's last use, also in a reference cycle
+@cython.no_gc_clear
 cdef class SwitchMissHook(MissHook):
     """The switch's MissHandler for a Datapath; keeps the switch alive."""
 
@@ -76,6 +79,7 @@ cdef class SwitchMissHook(MissHook):
         self.handler.punt, self.handler.version, self.handler.changes = on_punt, on_version, on_changes
 
 
+@cython.no_gc_clear
 cdef class PacketOut(ExecuteHook):
     """Run an OfAct list over one frame; see BridgeHandle.packet_out."""
 
@@ -93,7 +97,7 @@ cdef class PacketOut(ExecuteHook):
 cdef class Runtime:
     """Contexts and rings of one switch. Made by SwitchHandle and freed with it; only hooks point to it besides."""
 
-    def __cinit__(self, SwitchHandle owner):
+    def __cinit__(self, SwitchHandle owner not None):
         cdef int i
         memset(&self.engine, 0, sizeof(Engine))
         self.engine.sw = &owner.sw

@@ -1,12 +1,11 @@
 """Test shell: flows made of C structs without the codec, so that translation can be tested alone."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ofproto.flow_mod cimport Match
 from ofproto.rule cimport (
-    MaskShape, Rule, Table, VERSION_FOREVER, mask_shape, rule_new, rule_unref, table_find_exact, table_insert,
-    table_new, table_remove,
+    MaskShape, Rule, VERSION_FOREVER, mask_shape, rule_new, table_find_exact, table_insert, table_new, table_remove,
 )
 from ofproto.switch cimport Bridge, BridgeHandle, switch_edit_begin, switch_edit_end, table_tag
 

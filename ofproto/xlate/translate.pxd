@@ -5,7 +5,6 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from datapath.flow_key cimport PacketKey
 from datapath.packet cimport Packet
 from datapath.upcall cimport Translation
-from ofproto.switch cimport Switch
 from ofproto.xlate.context cimport XlateContext
 
 cdef struct PacketOutJob:      # a frame with an action list of its own

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datapath.act import build_program
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datapath.act import build_program
 from datapath.slots import places
 
 OUTPUT, SET, PUSH_VLAN, POP_VLAN, PUNT, DROP = range(1, 7)

@@ -7,11 +7,11 @@ import struct
 from dataclasses import dataclass, field
 
 import pytest
-from datapath.parse import parse_frame
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datapath.dp_text import BY_NUMBER, OpTuple, format_actions, format_flow, format_key
+from datapath.parse import parse_frame
 from datapath.slots import PIPELINE, places
 from tests.oracle.packet_shapes import frames
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from datapath.edit import EDITS, apply_edits
-from datapath.packet_shell import complete_checksum, make_partial
-from datapath.parse import parse_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP, fragment
@@ -14,6 +11,9 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from datapath.drops import number
+from datapath.edit import EDITS, apply_edits
+from datapath.packet_shell import complete_checksum, make_partial
+from datapath.parse import parse_frame
 from datapath.slots import places
 from tests.oracle import edit_naive
 from tests.oracle.packet_shapes import ETH, V4, V6, damaged, frames, truncations

@@ -5,8 +5,6 @@ from __future__ import annotations
 import struct
 
 import pytest
-from datapath.csum import checksum_of, crc32c_of
-from datapath.packet_shell import PacketShell, PoolShell, complete_checksum, make_partial
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -14,7 +12,9 @@ from scapy.layers.l2 import Ether
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Raw
 
+from datapath.csum import checksum_of, crc32c_of
 from datapath.drops import number
+from datapath.packet_shell import PacketShell, PoolShell, complete_checksum, make_partial
 from tests.oracle.packet_shapes import ETH, V4, frames
 
 FRAMES = frames()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from datapath.parse import parse_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -24,6 +23,7 @@ from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
 
 from datapath.drops import number
+from datapath.parse import parse_frame
 from datapath.slots import places
 from tests.oracle import parse_scapy
 from tests.oracle.packet_shapes import ETH, V4, V6, damaged, frames, truncations

@@ -8,9 +8,9 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
-from datapath.parse import parse_frame
 from scapy.utils import PcapWriter
 
+from datapath.parse import parse_frame
 from datapath.slots import places
 from tests.oracle.packet_shapes import damaged, frames, truncations
 

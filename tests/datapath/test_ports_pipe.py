@@ -8,11 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from datapath.ports.pipe import Offload, PipePort
-from datapath.ports.rig import PortRig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datapath.ports.pipe import Offload, PipePort
+from datapath.ports.rig import PortRig
 from tests.datapath.frames import CSUM_PARTIAL, TSO4, TSO6, USO, checksum_ok, partial_tcp
 from vslib.errors import ConfigError, InternalError
 

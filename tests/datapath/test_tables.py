@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from datapath.edit import EDITS
-from datapath.parse import parse_frame, struct_sizes
 
 from datapath import gen
 from datapath.drops import DROPS, number
+from datapath.edit import EDITS
+from datapath.parse import parse_frame, struct_sizes
 from datapath.slots import SLOTS, layout, places
 from tests.oracle.packet_shapes import frames
-
-HERE = Path(gen.__file__).parent
 
 
 @pytest.mark.parametrize("name", sorted(gen.GENERATED))
 def test_generated_files_are_what_the_tables_say(name: str) -> None:
-    assert (HERE / name).read_text() == gen.GENERATED[name](), "run python -m datapath.gen"
+    assert (gen.ROOT / name).read_text() == gen.GENERATED[name](), "run python -m datapath.gen"
 
 
 def test_structs_have_the_sizes_of_the_layout() -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from ofproto.errors import OpenFlowError
 from ofproto.handlers import Description
-from ofproto.ports import OFPP_LOCAL, OFPPS_LINK_DOWN, PortDesc, PortStatsRow
+from ofproto.numbers import OFPP_LOCAL
+from ofproto.ports import OFPPS_LINK_DOWN, PortDesc, PortStatsRow
 
 
 @dataclass

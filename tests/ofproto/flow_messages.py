@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 
+from ofproto.numbers import NICIRA
 from ofproto.testing import KEY_BYTES
 from tests.oracle.flow_table_naive import ANY, DELETE, TABLE_ALL, Flow, Mod
 
 NXM_REG0, NXM_REG1 = 0x0001 << 16 | 0 << 9, 0x0001 << 16 | 1 << 9
 REGS = 584
-NX_VENDOR = 0x2320
 
 
 def nxm(match: tuple[int, int, int, int]) -> bytes:
@@ -52,7 +52,7 @@ def flow_mod_nxm(mod: Mod) -> bytes:
     actions = b"".join(struct.pack("!HHHH", 0, 8, port & 0xFFFF, 0) for port in mod.outputs)
     entries = nxm(mod.match)
     body = struct.pack(
-        "!IIQHHHHIHHH6x", NX_VENDOR, 13, mod.cookie, mod.table << 8 | mod.command, mod.idle, mod.hard, mod.priority,
+        "!IIQHHHHIHHH6x", NICIRA, 13, mod.cookie, mod.table << 8 | mod.command, mod.idle, mod.hard, mod.priority,
         mod.buffer_id, mod.out_port & 0xFFFF, mod.flags, len(entries),
     )
     return header(1, 4, body + pad8(entries) + actions)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-NX_VENDOR, NXT_FLOW_MOD_TABLE_ID = 0x2320, 15
+NXT_FLOW_MOD_TABLE_ID = 15
 
 
 def installed() -> bool:

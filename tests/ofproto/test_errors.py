@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from datapath import gen
 from ofproto import gen_docs
 from ofproto.errors import (
     BY_CODE13,
     ERRORS,
-    NICIRA,
-    ONF,
     VERSIONS,
     Code,
     OpenFlowError,
@@ -18,6 +17,7 @@ from ofproto.errors import (
     encode_error,
     error_payload,
 )
+from ofproto.numbers import NICIRA, ONF
 from vslib.errors import PeerError
 
 
@@ -78,4 +78,4 @@ def test_malformed_error_messages(message):
 
 @pytest.mark.parametrize("name", sorted(gen_docs.GENERATED))
 def test_generated_files_are_fresh(name):
-    assert (gen_docs.ROOT / name).read_text() == gen_docs.GENERATED[name](), "run python -m ofproto.gen_docs"
+    assert (gen.ROOT / name).read_text() == gen_docs.GENERATED[name](), "run python -m ofproto.gen_docs"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ofproto.errors import OpenFlowError
 from ofproto.flow_table import FlowTables
+from ofproto.numbers import NICIRA
 from ofproto.switch import SwitchHandle
 from ofproto.testing_flows import credit_flow, forward, heap_size, lookup_flow, version_of
 from tests.ofproto import flow_messages as wire
@@ -293,7 +294,7 @@ def test_a_long_dump_comes_in_bodies_of_at_most_sixty_kilobytes_each_ending_at_a
 
 
 REQUEST_10 = wire.header(1, 16, struct.pack("!HHI36xBxH", 1, 0, 0x3FFFFF, TABLE_ALL, 0xFFFF))
-REQUEST_NXST = wire.header(1, 16, struct.pack("!HHII4xHHB3x", 0xFFFF, 0, wire.NX_VENDOR, 0, 0xFFFF, 0, TABLE_ALL))
+REQUEST_NXST = wire.header(1, 16, struct.pack("!HHII4xHHB3x", 0xFFFF, 0, NICIRA, 0, 0xFFFF, 0, TABLE_ALL))
 
 
 @pytest.mark.parametrize(("request_", "version", "nxst"), [

@@ -9,9 +9,10 @@ import pytest
 
 from ofproto.errors import OpenFlowError, decode_error
 from ofproto.flow_table import FlowTables
+from ofproto.numbers import NICIRA
 from ofproto.switch import SwitchHandle
 from tests.ofproto import flow_messages as wire
-from tests.ofproto.real_switch import NX_VENDOR, NXT_FLOW_MOD_TABLE_ID, Session, installed, real_switch
+from tests.ofproto.real_switch import NXT_FLOW_MOD_TABLE_ID, Session, installed, real_switch
 from tests.oracle.flow_table_naive import ADD, ANY, DELETE, MODIFY_STRICT, TABLE_ALL, TABLE_HIDDEN, Mod
 
 pytestmark = [pytest.mark.ovs_tools, pytest.mark.skipif(not installed(), reason="needs openvswitch-switch")]
@@ -25,7 +26,7 @@ def sessions(tmp_path_factory):
     """Connections of OpenFlow 1.0 (with table numbers in flow-mods) and 1.3 to a real switch."""
     with real_switch(tmp_path_factory.mktemp("ovs")) as path:
         both = {version: Session(path, version) for version in (1, 4)}
-        vendor = NX_VENDOR.to_bytes(4, "big") + NXT_FLOW_MOD_TABLE_ID.to_bytes(4, "big") + b"\1" + bytes(7)
+        vendor = NICIRA.to_bytes(4, "big") + NXT_FLOW_MOD_TABLE_ID.to_bytes(4, "big") + b"\1" + bytes(7)
         assert both[1].call(wire.header(1, 4, vendor)) == []
         yield both
         for session in both.values():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ofproto import wire
 from ofproto.messages import BY_KEY, MESSAGES, VERSIONS
+from ofproto.numbers import NICIRA
 from ofproto.wire import Framer, Key, Layout
 from vslib.errors import PeerError
 
@@ -58,7 +59,7 @@ def test_every_kind_of_message_is_found_by_what_build_writes(version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_headers_that_are_cut_short_are_noticed(version):
-    for key in (Key(4, None, wire.NX_VENDOR, 10), Key(wire.STATS_REQUEST[version], 0)):
+    for key in (Key(4, None, NICIRA, 10), Key(wire.STATS_REQUEST[version], 0)):
         whole = wire.build(version, key, 9, b"")
         for end in range(8, len(whole)):
             with pytest.raises(ValueError):

@@ -24,7 +24,9 @@ from scapy.packet import Packet
 
 Slots = dict[str, int]
 TAGS: dict[type[Packet], int] = {Dot1Q: 0x8100, Dot1AD: 0x88A8}
-EXTENSIONS: dict[type[Packet], int] = {IPv6ExtHdrHopByHop: 64, IPv6ExtHdrRouting: 32, IPv6ExtHdrFragment: 16, IPv6ExtHdrDestOpt: 8}
+EXTENSIONS: dict[type[Packet], int] = {
+    IPv6ExtHdrHopByHop: 64, IPv6ExtHdrRouting: 32, IPv6ExtHdrFragment: 16, IPv6ExtHdrDestOpt: 8,
+}
 
 
 def _mac(text: str) -> int:
