@@ -60,7 +60,7 @@ def seeds(first: int, count: int) -> range | list[int]:
 # (forwarders, inline, learning, first seed, cases); about 45 packets a case without learning twice that.
 MODES = [
     (1, True, True, 0, 240),
-    (1, True, False, 1_000_000, 100),
+    (1, True, False, 1_000_100, 100),
     (1, False, True, 2_000_000, 60),
     (2, False, True, 3_000_000, 60),
     (2, False, False, 4_000_000, 60),
