@@ -286,6 +286,8 @@ class Listener:
             result = self._on_connect(stream)
             if result is not None:
                 await result
+        except asyncio.CancelledError:  # the owner ends its handlers; asyncio of Python 3.11 would log that as an error
+            stream.abort()
         except Exception:  # a broken handler costs its own connection, never the listener
             log.exception("%s: connection handler failed", self.target)
             stream.abort()
