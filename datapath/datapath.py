@@ -110,8 +110,8 @@ class Datapath:
             raise ConfigError(f"port number {number} is {'taken' if number in self._ports else 'out of range'}")
         before = dict(handle.stats()["drops"])
         self._core.attach(handle, number, self._least_loaded())
-        self._ports[number] = handle
         self._drops_before[number] = before
+        self._ports[number] = handle
         return number
 
     def del_port(self, port_no: int) -> None:
@@ -232,9 +232,9 @@ class Datapath:
         """
         each = [self._core.forwarder_stats(i) for i in range(self.n_forwarders)]
         drops = dict(self._drops_retired)
-        for number, handle in self._ports.items():
+        for number, handle in list(self._ports.items()):  # another Python thread may add and delete ports meanwhile
             add_counts(drops, handle.stats()["drops"])
-            add_counts(drops, self._drops_before[number], -1)
+            add_counts(drops, self._drops_before.get(number, {}), -1)
         for one in each:
             add_counts(drops, one["orphans"])
         result: dict[str, Any] = {name: sum(one[name] for one in each) for name in SUMMED}
