@@ -2,7 +2,8 @@
 
 Environment:
   CYVSWITCH_EXT     comma-separated module names (``datapath.parse``): build only these.
-  CYVSWITCH_DEBUG   1 = bounds, overflow and None checks on, C assertions on (``make check-debug``).
+  CYVSWITCH_DEBUG   1 = bounds, initialisation and None checks on, C assertions on (``make check-debug``).
+  CYVSWITCH_SANITIZE  compilers' sanitizers, as in ``address,undefined`` (``make check-asan``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).parent
 COMPILED_PACKAGES = ("vslib", "datapath", "ofproto")
 DEBUG = os.environ.get("CYVSWITCH_DEBUG") == "1"
+SANITIZE = os.environ.get("CYVSWITCH_SANITIZE", "")
 ONLY = {name for name in os.environ.get("CYVSWITCH_EXT", "").split(",") if name}
 
 # The one place where Cython directives are set; nothing is tuned to the building machine's processor.
@@ -32,6 +34,11 @@ DIRECTIVES = {
 }
 C_FLAGS = ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O2", "-g0", "-fno-strict-aliasing"]
 C_FLAGS += ["-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code", "-pthread"]
+LINK_FLAGS = ["-pthread"]
+if SANITIZE:
+    sanitizer_flags = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
+    C_FLAGS += sanitizer_flags + ["-g"]
+    LINK_FLAGS += sanitizer_flags[:1]
 
 
 def extensions() -> list[Extension]:
@@ -42,7 +49,7 @@ def extensions() -> list[Extension]:
             path = source.relative_to(ROOT)
             name = ".".join(path.with_suffix("").parts)
             if not ONLY or name in ONLY:
-                found.append(Extension(name, [str(path)], extra_compile_args=C_FLAGS, extra_link_args=["-pthread"]))
+                found.append(Extension(name, [str(path)], extra_compile_args=C_FLAGS, extra_link_args=LINK_FLAGS))
     return found
 
 
