@@ -418,8 +418,9 @@ def enqueue(run: Run, port: int, queue: int) -> None:
 
 
 def output_reg(run: Run, name: str) -> None:
-    port = run.key[name]
-    output(run, port + 0xFFFF0000 if 0xFF00 <= port <= 0xFFFF else port, 0xFFFF)
+    """The low 16 bits of a register are the port."""
+    port = run.key[name] & 0xFFFF
+    output(run, port + 0xFFFF0000 if port >= 0xFF00 else port, 0xFFFF)
 
 
 # -- NORMAL
