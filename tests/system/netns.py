@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
-from datapath.ports.port import PortHandle
-from datapath.ports.rig import PortRig
 
 from datapath.ports.namespace import call_in, enter
+from datapath.ports.port import PortHandle
+from datapath.ports.rig import PortRig
 
 T = TypeVar("T")
 _numbers = itertools.count()

@@ -131,12 +131,12 @@ def test_the_daemon_ends_well_in_the_middle_of_traffic_and_edits(tmp_path, numbe
             daemon.start()
 
 
-def test_ports_can_be_added_and_deleted_a_hundred_times_under_traffic(daemon, bridge):
+def test_ports_can_be_added_and_deleted_over_and_over_under_traffic(daemon, bridge):
     with pair(daemon, bridge, "system") as (near, far):
         words = ["ip", "netns", "exec", near.place.name, "ping", "-q", "-i", "0.002", "-w", "60", far.address]
         pings = subprocess.Popen(words, stdout=subprocess.DEVNULL)
         one, two = veth(daemon.place, daemon.place)
-        for _ in range(50):
+        for _ in range(20):
             daemon.vsctl("add-port", bridge, one, "--", "set", "interface", one, "ofport_request=99")
             daemon.vsctl("del-port", one)
         pings.kill()

@@ -11,11 +11,11 @@ import threading
 from pathlib import Path
 
 import pytest
+
+from datapath.ports import netdev
 from datapath.ports.afpacket import AfPacketPort
 from datapath.ports.rig import PortRig
 from datapath.ports.tap import TapPort
-
-from datapath.ports import netdev
 from tests.datapath.frames import CSUM_PARTIAL, TSO4, USO, checksum_ok, partial_tcp, tagged
 from tests.system.netns import (
     Namespace,

@@ -7,12 +7,12 @@ import resource
 import time
 
 import pytest
-from datapath.ports.afpacket import AfPacketPort
-from datapath.ports.tap import TapPort
-from datapath.testing import Rule, TableHook
 
 from datapath.datapath import Datapath
 from datapath.ports import netdev
+from datapath.ports.afpacket import AfPacketPort
+from datapath.ports.tap import TapPort
+from datapath.testing import Rule, TableHook
 from tests.system.netns import namespace, needs_root, send_bytes, switch_namespace, unique, veth
 
 pytestmark = [pytest.mark.root, needs_root]

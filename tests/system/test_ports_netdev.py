@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from datapath.ports.tap import TapPort
 
 from datapath.ports import netdev
+from datapath.ports.tap import TapPort
 from tests.system.netns import namespace, needs_root, switch_namespace, unique, veth
 from vslib.errors import ConfigError
 

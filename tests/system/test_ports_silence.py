@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from datapath.ports.afpacket import AfPacketPort
-from datapath.ports.tap import TapPort
 
 from datapath.ports import netdev, silence
+from datapath.ports.afpacket import AfPacketPort
+from datapath.ports.tap import TapPort
 from tests.system.netns import Namespace, inside, namespace, needs_root, switch_namespace, unique, veth, wire
 
 pytestmark = [pytest.mark.root, needs_root]

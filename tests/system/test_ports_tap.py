@@ -9,10 +9,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from datapath.ports.rig import PortRig
-from datapath.ports.tap import TapPort
 
 from datapath.ports import netdev, tun
+from datapath.ports.rig import PortRig
+from datapath.ports.tap import TapPort
 from tests.datapath.frames import CSUM_PARTIAL, TSO4, checksum_ok, partial_tcp
 from tests.system.netns import inside, ip, namespace, needs_root, send_bytes, switch_namespace, unique, wire
 from vslib.errors import ConfigError
