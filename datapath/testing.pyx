@@ -39,7 +39,7 @@ cdef enum:
     N_CREDITS = 1024           # counters that rules may name
     VERSIONS_MAX = 1 << 18
     PUNTS_MAX = 4096
-    KEY_BYTES = 584            # KEY_PACKET_WORDS * 8
+    KEY_BYTES = KEY_PACKET_WORDS * 8
 
 
 class Rule(NamedTuple):
@@ -310,7 +310,7 @@ cdef class TableHook(MissHook):
             raise MemoryError
         self.all_rules.append(<size_t> made)
         if len(rule.key) != KEY_BYTES or len(rule.mask) != KEY_BYTES or not 0 <= rule.credit < N_CREDITS:
-            raise ValueError("a rule needs 584 bytes of key and mask, and a credit below 1024")
+            raise ValueError(f"a rule needs {KEY_BYTES} bytes of key and mask, and a credit below {N_CREDITS}")
         memcpy(made.key, <const char *> <bytes> rule.key, KEY_BYTES)
         memcpy(made.mask, <const char *> <bytes> rule.mask, KEY_BYTES)
         made.ops = ops_from(rule.ops)

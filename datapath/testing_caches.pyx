@@ -5,17 +5,16 @@ from libc.string cimport memcpy, memset
 
 from datapath.act cimport ActBuf, act_drop, actbuf_free, actbuf_init, program_make
 from datapath.flow_cache cimport FlowCache, flow_cache_destroy, flow_cache_init, flow_cache_insert, flow_cache_lookup
-from datapath.flow_key cimport PacketKey
+from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.hash cimport HASH_SECRET_WORDS, HashSecret, hash_words
 from datapath.megaflow cimport (
     Classifier, Megaflow, classifier_destroy, classifier_init, classifier_insert, classifier_lookup, classifier_reap,
-    classifier_remove,
-    key_n_words,
+    classifier_remove, key_n_words,
 )
 from datapath.upcall cimport MissHandler
 
 cdef enum:
-    KEY_BYTES = 584            # KEY_PACKET_WORDS * 8
+    KEY_BYTES = KEY_PACKET_WORDS * 8
 
 
 cdef void note_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes, int64_t used_ns,
@@ -29,7 +28,7 @@ cdef void note_release(void *ctx, void *owner) noexcept nogil:
 
 cdef int load_key(PacketKey *key, bytes text) except -1:
     if len(text) != KEY_BYTES:
-        raise ValueError("a key has 584 bytes")
+        raise ValueError(f"a key has {KEY_BYTES} bytes")
     memcpy(key, <const char *> text, KEY_BYTES)
     return 0
 

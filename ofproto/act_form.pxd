@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from ofproto.codec cimport act_room
 from ofproto.field cimport FIELD
 from ofproto.of_error cimport OFPBAC_BAD_OUT_PORT, OFPFMFC_TABLE_FULL
-from ofproto.of_number cimport OFPP_IN_PORT, OFPP_LOCAL
+from ofproto.of_number cimport OFPP10_MAX, OFPP_IN_PORT, OFPP_LOCAL
 from ofproto.ofact cimport *
 from ofproto.oxm cimport OxmEntry
 
@@ -83,7 +83,7 @@ cdef inline OfActSetField *add_set_field(OfActBuf *out, uint16_t field, uint8_t 
 
 cdef inline uint32_t add_output(OfActBuf *out, uint32_t port, uint32_t max_len) noexcept nogil:
     cdef OfActOutput *act
-    if port >= 0xff00 and not (port >= OFPP_IN_PORT and port <= OFPP_LOCAL):
+    if port >= OFPP10_MAX and not (port >= OFPP_IN_PORT and port <= OFPP_LOCAL):
         return OFPBAC_BAD_OUT_PORT
     act = <OfActOutput *>act_room(out, OFACT_OUTPUT, sizeof(OfActOutput))
     if act == NULL:

@@ -10,7 +10,7 @@ from ofproto.of_error cimport (
     OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_OUT_GROUP, OFPBAC_BAD_OUT_PORT, OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_SET_MASK,
     OFPFMFC_TABLE_FULL,
 )
-from ofproto.of_number cimport OFPP_IN_PORT, OFPP_LOCAL
+from ofproto.of_number cimport OFPP10_MAX, OFPP_IN_PORT, OFPP_LOCAL
 from ofproto.ofact cimport *
 from ofproto.oxm cimport OXM_IN_ACTION, OxmEntry, oxm_pull
 
@@ -85,7 +85,7 @@ cdef uint32_t set_tp_dst(const uint8_t *p, uint32_t length, OfActBuf *out) noexc
 cdef uint32_t of10_enqueue(const uint8_t *p, uint32_t length, OfActBuf *out) noexcept nogil:
     cdef uint32_t port = port_from16(get16(p + 4))
     cdef OfActEnqueue *act
-    if port >= 0xff00 and port != OFPP_IN_PORT and port != OFPP_LOCAL:
+    if port >= OFPP10_MAX and port != OFPP_IN_PORT and port != OFPP_LOCAL:
         return OFPBAC_BAD_OUT_PORT
     act = <OfActEnqueue *>act_room(out, OFACT_ENQUEUE, sizeof(OfActEnqueue))
     if act == NULL:

@@ -5,6 +5,7 @@ from libc.stdlib cimport realloc
 from libc.string cimport memset
 
 from ofproto.flow_mod cimport OutBuf
+from ofproto.of_number cimport OFPP10_MAX, OFPP_MAX
 from ofproto.ofact cimport OfAct, OfActBuf
 
 cdef inline bint all_zero(const uint8_t *p, uint32_t n) noexcept nogil:
@@ -21,13 +22,13 @@ cdef inline bint all_ones(const uint8_t *p, uint32_t n) noexcept nogil:
             return 0
     return 1
 
-# OpenFlow 1.0 port numbers are 16 bits; the reserved ones, from 0xff00 on, map to 0xffffff00 and on.
+# OpenFlow 1.0 port numbers are 16 bits; the reserved ones, from OFPP10_MAX on, map to OFPP_MAX and on.
 cdef inline uint32_t port_from16(uint32_t port) noexcept nogil:
-    return port + 0xffff0000U if port >= 0xff00 else port
+    return port + (OFPP_MAX - OFPP10_MAX) if port >= OFPP10_MAX else port
 
 cdef inline bint port_unknown(uint32_t port) noexcept nogil:
     # 32-bit numbers that are neither a port that OpenFlow 1.0 could name nor a reserved one.
-    return port >= 0xff00 and port < 0xffffff00U
+    return OFPP10_MAX <= port < OFPP_MAX
 
 # n zeroed bytes at the end of the buffer, or NULL without memory. The address holds until the next call.
 cdef inline uint8_t *out_room(OutBuf *out, uint32_t n) noexcept nogil:

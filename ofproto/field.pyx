@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 from datapath.flow_key cimport KEY_WORDS, FlowKey
 from ofproto.bits cimport be_bits, be_load, be_put_bits, be_store, ones
-from ofproto.of_number cimport OFPP_MAX
+from ofproto.codec cimport port_from16, port_unknown
 
 from datapath.slots import places
 from ofproto.fields import FIELDS, NUMBER, PREREQS, prereq_terms
@@ -22,7 +22,6 @@ cdef enum:
     TERMS_MAX = 8
     VALUES_MAX = 2
     PREREQS_MAX = 32
-    PORT_RESERVED16 = 0xff00       # first reserved 16-bit port number
 
 cdef struct Term:
     uint16_t ofs                   # byte offset of the slot in FlowKey
@@ -63,8 +62,7 @@ cdef inline uint64_t view_load(const FlowKey *key, const Field *f) noexcept nogi
 cdef inline void view_store(FlowKey *key, const Field *f, uint64_t v) noexcept nogil:
     cdef uint8_t *p = <uint8_t *>key + f.ofs
     if f.flags & FIELD_PORT16:
-        v &= 0xffff
-        be_store(p, 4, v + (OFPP_MAX - PORT_RESERVED16) if v >= PORT_RESERVED16 else v)
+        be_store(p, 4, port_from16(<uint16_t>v))
     elif f.slot_bytes > 8:
         be_store(<uint8_t *>wide_at(key, f), f.n_bytes, v)
     else:
@@ -189,7 +187,7 @@ cdef bint field_value_valid(uint16_t field, const uint8_t *value) noexcept nogil
     if f.n_bytes > 8:
         return 1
     v = be_load(value, f.n_bytes)
-    if f.flags & FIELD_PORT32 and PORT_RESERVED16 <= v < OFPP_MAX:
+    if f.flags & FIELD_PORT32 and port_unknown(<uint32_t>v):
         return 0
     return (v & ~f.valid) == 0
 

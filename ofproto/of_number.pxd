@@ -10,6 +10,7 @@ cdef enum OfNumber:
     OFPT_VENDOR = 0x4
     OFPAT_VENDOR = 0xffff
     OFPMT_OXM = 0x1
+    OFPP10_MAX = 0xff00
     OFPP_MAX = 0xffffff00
     OFPP_UNSET = 0xfffffff7
     OFPP_IN_PORT = 0xfffffff8

@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofproto.errors import OpenFlowError
-from ofproto.numbers import OFP10, OFP13, OFPP_MAX
+from ofproto.numbers import OFP10, OFP13, OFPP10_MAX, OFPP_MAX
 from ofproto.wire import Layout
-
-LAST_10, RESERVED_10 = 0xFEFF, 0xFF00  # of 16-bit numbers: the last ordinary one, the first reserved one
 
 OFPPC_PORT_DOWN = 1
 OFPPS_LINK_DOWN, OFPPS_LIVE = 1, 4
@@ -113,8 +111,8 @@ def port_to_wire(number: int, version: int) -> int:
 def port_from_wire(number: int, version: int) -> int:
     """Return the 32-bit form of a port number of a message; raises OpenFlowError BAD_OUT_PORT outside the range."""
     if version == OFP10:
-        return number | 0xFFFF0000 if number >= RESERVED_10 else number
-    if LAST_10 < number < OFPP_MAX:
+        return number | 0xFFFF0000 if number >= OFPP10_MAX else number
+    if OFPP10_MAX <= number < OFPP_MAX:
         raise OpenFlowError("OFPBAC_BAD_OUT_PORT", f"port {number} is outside the supported range")
     return number
 

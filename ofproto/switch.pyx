@@ -15,7 +15,7 @@ from ofproto.l2.mac_table cimport (
     MAC_AGING_S_DEFAULT, MAC_LIMIT_DEFAULT, mac_any_expired, mac_expire, mac_flush, mac_flush_port, mac_set_limit,
     mac_table_free, mac_table_init,
 )
-from ofproto.of_number cimport OFPP_MAX
+from ofproto.of_number cimport OFPP_LOCAL, OFPP_MAX
 from ofproto.rule cimport table_free
 
 from collections.abc import Iterable
@@ -44,7 +44,6 @@ cdef extern from *:
     int pthread_rwlock_destroy(pthread_rwlock_t *lock) noexcept nogil
 
 cdef enum:
-    OFPP_NUMBER_LOCAL = 0xfffffffe
     SWEEP_BUCKETS = 4096       # MAC buckets looked at under one hold of the lock
     TRUNK_BYTES = 512          # bitmap of 4096 VLANs
 
@@ -327,7 +326,7 @@ cdef class BridgeHandle:
         """Add an OpenFlow port. dp_port: its datapath number, None for a patch port. Raises ConfigError."""
         cdef Bridge *bridge = self.live()
         cdef OfPort *port
-        if not (0 < number < <uint32_t>OFPP_MAX or number == <uint32_t>OFPP_NUMBER_LOCAL):
+        if not (0 < number < <uint32_t>OFPP_MAX or number == <uint32_t>OFPP_LOCAL):
             raise ConfigError(f"{name}: {number} is not a port number")
         if bridge_port(bridge, number) != NULL:
             raise ConfigError(f"{name}: port number {number} is taken")
@@ -500,7 +499,10 @@ cdef class BridgeHandle:
                 switch_edit_end(bridge.sw, mac_expire(bridge, now_ns, first, SWEEP_BUCKETS))
 
     def packet_out(self, ofacts: bytes, in_port: int):
-        """Return the ExecuteHook that runs an OfAct list over a frame. in_port: OpenFlow number it pretends to come by."""
+        """Return the ExecuteHook that runs an OfAct list over a frame.
+
+        in_port: OpenFlow number it pretends to come by.
+        """
         from ofproto.xlate.runtime import PacketOut
         return PacketOut(self.owner, self.live().id, ofacts, in_port)
 

@@ -1,4 +1,4 @@
-"""The rules of the house that a machine can check: layering, sizes, generated files, compiler hints, where time comes from."""
+"""The rules of the house that a machine can check: layering, sizes, generated files, compiler hints, source of time."""
 
 from __future__ import annotations
 
@@ -52,6 +52,17 @@ def test_files_are_short_enough_to_read():
     assert not long, long
 
 
+def test_lines_of_compiled_sources_are_short_enough():
+    """Ruff looks after the Python files."""
+    long = [
+        f"{relative(p)}:{number}"
+        for p in sources(".pyx", ".pxd")
+        for number, line in enumerate(p.read_text().splitlines(), 1)
+        if len(line) > LONGEST_LINE
+    ]
+    assert not long, long
+
+
 def test_no_word_of_unfinished_work_is_shipped():
     pattern = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
     found = [relative(p) for p in sources(".py", ".pyx", ".pxd") if pattern.search(p.read_text())]
@@ -64,8 +75,11 @@ def test_time_comes_from_the_clock_only():
     for path in sources(".py", ".pyx"):
         if relative(path) == "vslib/clock.py":
             continue
-        found += [f"{relative(path)}: {m.group()}" for m in pattern.finditer(path.read_text()) if "CLOCK" not in m.group()
-                  and "clock" not in path.read_text()[max(0, m.start() - 12):m.start()].lower()]
+        found += [
+            f"{relative(path)}: {m.group()}"
+            for m in pattern.finditer(path.read_text())
+            if "CLOCK" not in m.group() and "clock" not in path.read_text()[max(0, m.start() - 12) : m.start()].lower()
+        ]
     assert not found, found
 
 
@@ -81,8 +95,8 @@ def test_hot_path_compiles_without_a_performance_hint(tmp_path):
         "import sys; from Cython.Compiler import Main, Options, Errors\n"
         "from Cython.Build import cythonize\n"
         "sys.argv = ['x']\n"
-        f"cythonize({[relative(p) for p in sources('.pyx', packages=('datapath', 'ofproto'))]!r}, build_dir={str(tmp_path)!r},"
-        " language_level=3, nthreads=2, force=True, quiet=True)\n"
+        f"cythonize({[relative(p) for p in sources('.pyx', packages=('datapath', 'ofproto'))]!r},"
+        f" build_dir={str(tmp_path)!r}, language_level=3, nthreads=2, force=True, quiet=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

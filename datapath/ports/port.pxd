@@ -61,7 +61,8 @@ cdef void port_drop(Packet *pkt, uint32_t reason, PortStats *stats) noexcept nog
 cdef void port_refuse(uint32_t reason, PortStats *stats) noexcept nogil     # count a frame for which no packet was made
 # end of every rx: stamp in_port, count; drops the batch of a port that is not up; batch.n
 cdef int port_finish_rx(Port *port, Batch *batch, PortStats *stats) noexcept nogil
-cdef void port_sent(Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil   # count n packets as sent, release them
+# count n packets as sent and release them
+cdef void port_sent(Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil
 cdef uint32_t port_tx_reason(int error) noexcept nogil       # the DropReason for an errno that a send call gave
 
 # Shell around a Port: owns its memory and descriptors. Subclasses (TapPort, AfPacketPort, PipePort, ...) set the

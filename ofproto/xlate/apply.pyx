@@ -7,6 +7,7 @@ from datapath.bytes cimport htobe16, htobe32
 from datapath.drops cimport DROP_EXPLICIT_DROP, DROP_INVALID_ACTION, DROP_OUT_OF_MEMORY, DROP_TTL_EXPIRED
 from datapath.flow_key cimport OFS_NW_TTL, SLOT_NW_TTL
 from datapath.headers cimport ETH_IPV4, ETH_IPV6
+from ofproto.codec cimport port_from16
 from ofproto.credits cimport PUNT_ACTION, PUNT_EXPLICIT_MISS, PUNT_INVALID_TTL
 from ofproto.field cimport field_bits, field_mark_bits
 from ofproto.of_number cimport OFPP_IN_PORT, OFPP_UNSET, TABLE_ALL
@@ -20,10 +21,6 @@ from ofproto.xlate.context cimport XlateContext, grow_add, note_drop, read_bytes
 from ofproto.xlate.output cimport enqueue as enqueue_to, output as output_to, punt
 from ofproto.xlate.rewrite cimport add_rewrite_steps
 
-cdef enum:
-    PORT16_RESERVED = 0xff00   # first of the reserved ports in their 16-bit form
-    PORT16_TO_32 = 0xffff0000  # what makes it the 32-bit form
-
 
 # -- output
 
@@ -36,8 +33,8 @@ cdef bint output_reg(XlateContext *ctx, const OfAct *a) noexcept nogil:
     cdef const OfActOutputReg *act = <const OfActOutputReg *>a
     cdef uint64_t port = field_bits(&ctx.key, act.field, act.low, min(<uint16_t>64, act.n_bits))
     field_mark_bits(&ctx.reads, act.field, act.low, act.n_bits)
-    if PORT16_RESERVED <= port <= 0xffff:
-        port += <uint64_t>PORT16_TO_32
+    if port <= 0xffff:
+        port = port_from16(<uint32_t>port)
     output_to(ctx, <uint32_t>port, act.max_len)
     return False
 
