@@ -101,7 +101,7 @@ cdef inline uint8_t group_of_flow(Forwarder *fwd, Megaflow *flow) noexcept nogil
 
 cdef bint flow_is_current(Forwarder *fwd, Megaflow *flow, unsigned long long version) noexcept nogil:
     if flow.version < version:
-        if fwd.handler.changes(fwd.handler.ctx, flow.version, version) & flow.tags:
+        if fwd.handler.affected(fwd.handler.ctx, flow.version, version, &flow.tags):
             return False
         flow.version = version
     return True
@@ -145,7 +145,7 @@ cdef Program *translate(Forwarder *fwd, TranslateFn fn, void *ctx, const PacketK
     out.acts.n = 0
     out.acts.overflow = False
     out.owner = NULL
-    out.tags = 0
+    memset(&out.tags, 0, sizeof(out.tags))
     out.version = fwd.version
     out.cacheable = False
     out.drop_reason = 0
@@ -209,13 +209,13 @@ cdef Megaflow *install(Forwarder *fwd, const PacketKey *key, Program *program, M
     memset(mask + OFS_RECIRC_ID, 0xff, 4)
     # One that is in a group already is not touched any more: its old program still waits to run.
     if stale != NULL and stale.batch != fwd.serial and classifier_mask_is(stale, out.mask):
-        megaflow_replace(&fwd.classifier, stale, program, out.owner, out.tags, out.version)
+        megaflow_replace(&fwd.classifier, stale, program, out.owner, &out.tags, out.version)
         return stale
     if stale != NULL:
         if program == stale.program:
             program.refs += 1
         classifier_remove(&fwd.classifier, stale)
-    return classifier_insert(&fwd.classifier, key, out.mask, program, out.owner, out.tags, out.version)
+    return classifier_insert(&fwd.classifier, key, out.mask, program, out.owner, &out.tags, out.version)
 
 
 cdef uint8_t group_of_uncached(Forwarder *fwd, Program *program, void *owner) noexcept nogil:

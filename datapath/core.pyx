@@ -28,7 +28,7 @@ from datapath.mailbox cimport (
 )
 from datapath.packet cimport LARGE_FRAME_MAX, Packet
 from datapath.ports.port cimport FORWARDERS_MAX, PORTS_MAX, PortHandle
-from datapath.upcall cimport ExecuteHook, MissHandler, MissHook, Translation
+from datapath.upcall cimport ExecuteHook, MissHandler, MissHook, Tags, Translation
 
 import threading
 
@@ -84,8 +84,8 @@ cdef uint64_t no_version(void *ctx) noexcept nogil:
     return 0
 
 
-cdef uint64_t no_changes(void *ctx, uint64_t since, uint64_t upto) noexcept nogil:
-    return <uint64_t> -1
+cdef bint all_affected(void *ctx, uint64_t since, uint64_t upto, const Tags *tags) noexcept nogil:
+    return True
 
 
 cdef class Request:
@@ -139,7 +139,7 @@ cdef class Core:
         self.threads = []
         self.attached = set()
         self.collecting = threading.Lock()
-        self.handler = MissHandler(NULL, no_translate, no_credit, no_release, no_punt, no_version, no_changes)
+        self.handler = MissHandler(NULL, no_translate, no_credit, no_release, no_punt, no_version, all_affected)
         self.completion_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         if self.completion_fd < 0:
             raise OSError("no event descriptor")

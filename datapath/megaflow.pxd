@@ -13,7 +13,7 @@ from libc.stdlib cimport free
 from datapath.act cimport Program
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.hash cimport HashSecret
-from datapath.upcall cimport MissHandler
+from datapath.upcall cimport MissHandler, Tags
 
 cdef enum:
     RANK_EVERY = 1024          # lookups between two sortings of the subtables
@@ -33,7 +33,7 @@ cdef struct Megaflow:
     bint dead                  # removed: must not be used for packets any more
     # cold
     void *owner                # credit list, or NULL
-    uint64_t tags              # changes that may alter it
+    Tags tags                  # changes that may alter it
     uint64_t pushed_packets    # of `packets`, already pushed to the owner
     uint64_t pushed_bytes
     Subtable *subtable
@@ -81,13 +81,13 @@ cdef Megaflow *classifier_lookup(Classifier *cls, const PacketKey *key) noexcept
 # Install what a translation of `key` gave (mask of KEY_PACKET_WORDS words, a reference of owner and program handed
 # over); an equal one is removed. NULL without memory: then owner and program stay the caller's.
 cdef Megaflow *classifier_insert(Classifier *cls, const PacketKey *key, const uint64_t *mask, Program *program,
-                                 void *owner, uint64_t tags,
+                                 void *owner, const Tags *tags,
                                  uint64_t version) noexcept nogil
 cdef bint classifier_mask_is(const Megaflow *flow, const uint64_t *mask) noexcept nogil    # flow's mask equals this one
 cdef void classifier_remove(Classifier *cls, Megaflow *flow) noexcept nogil
 # New actions and owner for a megaflow in place; counts so far go to the old owner. program may be flow.program itself.
 # Not while a group of the batch at work holds the megaflow.
-cdef void megaflow_replace(Classifier *cls, Megaflow *flow, Program *program, void *owner, uint64_t tags,
+cdef void megaflow_replace(Classifier *cls, Megaflow *flow, Program *program, void *owner, const Tags *tags,
                            uint64_t version) noexcept nogil
 cdef void megaflow_push(Classifier *cls, Megaflow *flow) noexcept nogil    # counts since the last push go to its owner
 cdef void classifier_reap(Classifier *cls) noexcept nogil          # between batches: finish off the graveyard

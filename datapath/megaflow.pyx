@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memmove, memset
 from datapath.act cimport Program, program_unref
 from datapath.flow_key cimport KEY_BASE_WORDS, KEY_PACKET_WORDS, PacketKey
 from datapath.hash cimport HashSecret, mum
-from datapath.upcall cimport MissHandler
+from datapath.upcall cimport MissHandler, Tags
 
 cdef enum:
     FIRST_SLOTS = 16           # capacity of a new subtable
@@ -256,7 +256,7 @@ cdef void evict_one(Classifier *cls) noexcept nogil:
 
 
 cdef Megaflow *classifier_insert(Classifier *cls, const PacketKey *key, const uint64_t *mask, Program *program,
-                                 void *owner, uint64_t tags,
+                                 void *owner, const Tags *tags,
                                  uint64_t version) noexcept nogil:
     cdef Subtable *sub
     cdef Megaflow *flow
@@ -283,7 +283,7 @@ cdef Megaflow *classifier_insert(Classifier *cls, const PacketKey *key, const ui
     flow.subtable = sub
     flow.program = program
     flow.owner = owner
-    flow.tags = tags
+    flow.tags = tags[0]
     flow.version = version
     slot_put(sub.slots, sub.capacity, flow)
     sub.n += 1
@@ -330,14 +330,14 @@ cdef void release_owner(Classifier *cls, Megaflow *flow) noexcept nogil:
     flow.owner = NULL
 
 
-cdef void megaflow_replace(Classifier *cls, Megaflow *flow, Program *program, void *owner, uint64_t tags,
+cdef void megaflow_replace(Classifier *cls, Megaflow *flow, Program *program, void *owner, const Tags *tags,
                            uint64_t version) noexcept nogil:
     release_owner(cls, flow)
     if program != flow.program:
         program_unref(flow.program)
         flow.program = program
     flow.owner = owner
-    flow.tags = tags
+    flow.tags = tags[0]
     flow.version = version
 
 

@@ -15,7 +15,7 @@ from datapath.atomic cimport load_acquire, store_release
 from datapath.drops cimport DROP_MISS_FAILED, DROP_TABLE_MISS
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.packet cimport Packet
-from datapath.upcall cimport ExecuteHook, MissHandler, MissHook, Translation
+from datapath.upcall cimport ExecuteHook, MissHandler, MissHook, Tags, Translation
 
 from typing import NamedTuple
 
@@ -75,7 +75,7 @@ cdef struct Bank:
 
 cdef struct Tables:
     Bank *banks[N_BANKS]
-    uint64_t changed           # tags
+    uint32_t changed           # the bank that this version replaced
 
 cdef struct Owner:             # a credit list of one rule
     uint32_t refs
@@ -106,13 +106,13 @@ cdef uint64_t hook_version(void *ctx) noexcept nogil:
     return load_acquire(&(<Context *> ctx).version)
 
 
-cdef uint64_t hook_changes(void *ctx, uint64_t since, uint64_t upto) noexcept nogil:
+cdef bint hook_affected(void *ctx, uint64_t since, uint64_t upto, const Tags *tags) noexcept nogil:
     cdef Context *context = <Context *> ctx
-    cdef uint64_t tags = 0
     while since < upto:
         since += 1
-        tags |= context.versions[since].changed
-    return tags
+        if (tags.words[0] >> context.versions[since].changed) & 1:
+            return True
+    return False
 
 
 cdef bint matches(const CRule *rule, const PacketKey *key) noexcept nogil:
@@ -150,7 +150,7 @@ cdef bint publish(Context *context, uint32_t number, Bank *bank) noexcept nogil:
     tables = <Tables *> malloc(sizeof(Tables))
     tables[0] = context.versions[context.version][0]
     tables.banks[number] = bank
-    tables.changed = <uint64_t> 1 << number
+    tables.changed = number
     context.versions[version] = tables
     store_release(&context.version, version)
     return True
@@ -199,7 +199,8 @@ cdef int hook_translate(void *ctx, uint32_t forwarder, const PacketKey *key, Pac
         if matches(bank.rules[i], key):
             rule = bank.rules[i]
             break
-    out.tags = <uint64_t> 1 << number
+    memset(&out.tags, 0, sizeof(out.tags))
+    out.tags.words[0] = <uint64_t> 1 << number
     out.version = version
     out.owner = NULL
     out.cacheable = rule == NULL or rule.cacheable
@@ -283,7 +284,7 @@ cdef class TableHook(MissHook):
         for i in range(N_BANKS):
             tables.banks[i] = bank_new(context, 0)
         self.handler = MissHandler(context, hook_translate, hook_credit, hook_release, hook_punt, hook_version,
-                                   hook_changes)
+                                   hook_affected)
 
     def __dealloc__(self):
         cdef Context *context = self.context

@@ -11,7 +11,7 @@ from datapath.megaflow cimport (
     Classifier, Megaflow, classifier_destroy, classifier_init, classifier_insert, classifier_lookup, classifier_reap,
     classifier_remove, key_n_words,
 )
-from datapath.upcall cimport MissHandler
+from datapath.upcall cimport MissHandler, Tags
 
 cdef enum:
     KEY_BYTES = KEY_PACKET_WORDS * 8
@@ -36,7 +36,7 @@ cdef int load_key(PacketKey *key, bytes text) except -1:
 cdef class Caches:
     """A classifier with a flow cache in front.
 
-    Megaflows are named by the number they were inserted with, kept in `tags`.
+    Megaflows are named by the number they were inserted with, kept in the first word of `tags`.
     """
 
     cdef Classifier classifier
@@ -67,13 +67,16 @@ cdef class Caches:
         """Install megaflow `number`."""
         cdef PacketKey wanted, bits
         cdef ActBuf acts
+        cdef Tags tags
         cdef Megaflow *flow
         load_key(&wanted, key)
         load_key(&bits, mask)
+        memset(&tags, 0, sizeof(tags))
+        tags.words[0] = number
         actbuf_init(&acts)
         act_drop(&acts, 1, 0)
         flow = classifier_insert(&self.classifier, &wanted, <uint64_t *> &bits, program_make(&acts), self.noted,
-                                 number, 1)
+                                 &tags, 1)
         actbuf_free(&acts)
         if flow == NULL:
             raise MemoryError
@@ -85,13 +88,13 @@ cdef class Caches:
         cdef PacketKey wanted
         load_key(&wanted, key)
         flow = classifier_lookup(&self.classifier, &wanted)
-        return None if flow == NULL else flow.tags
+        return None if flow == NULL else flow.tags.words[0]
 
     def remove(self, uint64_t number) -> bool:
         """Remove megaflow `number`; it stays in the graveyard until reap()."""
         cdef uint32_t i
         for i in range(self.classifier.n):
-            if self.classifier.all[i].tags == number:
+            if self.classifier.all[i].tags.words[0] == number:
                 classifier_remove(&self.classifier, self.classifier.all[i])
                 return True
         return False
@@ -136,7 +139,7 @@ cdef class Caches:
         if flow == NULL:
             return None
         flow_cache_insert(&self.cache, &wanted, key_n_words(&wanted), h, flow)
-        return flow.tags
+        return flow.tags.words[0]
 
     def recall(self, bytes key not None, uint32_t h) -> int | None:
         """Return the number of the megaflow that the flow cache has for `key` under hash h."""
@@ -144,4 +147,4 @@ cdef class Caches:
         cdef Megaflow *flow
         load_key(&wanted, key)
         flow = flow_cache_lookup(&self.cache, &wanted, key_n_words(&wanted), h)
-        return None if flow == NULL else flow.tags
+        return None if flow == NULL else flow.tags.words[0]

@@ -10,12 +10,18 @@ from datapath.act cimport ActBuf
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.packet cimport Packet
 
+cdef enum:
+    TAG_WORDS = 4
+
+cdef struct Tags:              # a Bloom filter of dependencies; only the miss function knows how to read it
+    uint64_t[TAG_WORDS] words
+
 cdef struct Translation:       # result of one translation; owned and reused by the forwarder
     uint64_t[KEY_PACKET_WORDS] mask    # 1 bits = bits of the packet key that were read; in_port and recirc_id are
                                        # always exact
     ActBuf acts                # the action program
     void *owner                # credit list with one reference for the caller, or NULL
-    uint64_t tags              # Bloom filter of dependencies: what change could alter this result
+    Tags tags                  # what change could alter this result
     uint64_t version           # version of the tables it was made from
     bint cacheable             # 0 = run it for this packet only (side effects per packet, or tables were edited
                                # meanwhile)
@@ -37,8 +43,9 @@ cdef struct MissHandler:
     # Hand a frame to the control thread (controller action). Copies what it needs; returns 0 or a DropReason.
     int (*punt)(void *ctx, uint32_t forwarder, const Packet *pkt, uint64_t cookie) noexcept nogil
     uint64_t (*version)(void *ctx) noexcept nogil              # the published version of the tables
-    # Bloom filter of everything changed after version `since` up to `upto`; all ones when that is not known any more.
-    uint64_t (*changes)(void *ctx, uint64_t since, uint64_t upto) noexcept nogil
+    # Whether something changed after version `since` up to `upto` that may alter a result with these tags; 1 when that
+    # is not known any more, or too much to look through.
+    bint (*affected)(void *ctx, uint64_t since, uint64_t upto, const Tags *tags) noexcept nogil
 
 # Python's handle of a MissHandler; whoever provides it keeps ctx alive as long as the handle lives.
 cdef class MissHook:

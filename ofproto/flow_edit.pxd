@@ -33,7 +33,6 @@ cdef struct FlowOp:            # one flow-mod on its way
 cdef struct FlowEditor:
     Bridge *bridge
     uint64_t version           # of the edit under way
-    uint64_t tags              # what it changed
     int64_t now_ns
     RuleList found             # scratch; no references
     RuleList made              # scratch; no references
@@ -52,4 +51,6 @@ cdef uint32_t edit_add_hidden(FlowEditor *ed, uint8_t table_id, uint32_t priorit
                               uint32_t acts_length) noexcept nogil
 # Append the rules of `version` that meet the criteria, with a reference each if `hold`. 0, -1 without memory.
 cdef int rules_meeting(Bridge *bridge, const Criteria *which, uint64_t version, RuleList *out, bint hold) noexcept nogil
+# Note that the edit under way brings, changes or ends this rule.
+cdef void touch_rule(const Bridge *bridge, const Rule *rule) noexcept nogil
 cdef void editor_free(FlowEditor *ed) noexcept nogil

@@ -29,10 +29,13 @@ from ofproto.ofact cimport (
     ofact_next,
 )
 from ofproto.rule cimport (
-    VERSION_FOREVER, mask_shape, rule_match, rule_new, rule_ref, rule_replace, rule_unref, table_each,
+    INSERT_REORDERS, PLACES_MAX, VERSION_FOREVER, mask_shape, rule_match, rule_new, rule_places, rule_ref, rule_replace,
+    rule_unref, table_each,
     table_find_shaped, table_insert_shaped, table_new, table_overlaps, table_remove,
 )
-from ofproto.switch cimport TABLE_HIDDEN, switch_edit_begin, switch_edit_end, table_tag
+from ofproto.switch cimport (
+    EDIT_TAGS, TABLE_HIDDEN, place_tag, rules_tag, switch_edit_begin, switch_edit_end, table_tag, touch,
+)
 
 cdef uint32_t NO_BUFFER = 0xffffffff
 
@@ -128,6 +131,19 @@ cdef int find(FlowEditor *ed, FlowOp *op, bint strict) noexcept nogil:
 
 # --- single changes ---------------------------------------------------------------------------------------------------
 
+cdef void touch_rule(const Bridge *bridge, const Rule *rule) noexcept nogil:
+    """Name where look-ups are that this rule concerns; its whole table once the edit names too much."""
+    cdef uint64_t[PLACES_MAX] places
+    cdef uint32_t i, n
+    if bridge.sw.edit.n > EDIT_TAGS // 2:
+        touch(bridge, table_tag(bridge, rule.table_id))
+        return
+    touch(bridge, rules_tag(bridge, rule.table_id))
+    n = rule_places(rule, places)
+    for i in range(n):
+        touch(bridge, place_tag(bridge, rule.table_id, places[i]))
+
+
 cdef void put_in(FlowEditor *ed, Rule *old, Rule *rule, bint keep_counts) noexcept nogil:
     """After `rule` went into its table: start its life, and end that of the rule it replaces, if any. There is room in
     the heap.
@@ -141,7 +157,7 @@ cdef void put_in(FlowEditor *ed, Rule *old, Rule *rule, bint keep_counts) noexce
         rule_replace(old, rule, keep_counts)
     if rule_expires(rule):
         expiry_add(&ed.expiry, rule)
-    ed.tags |= table_tag(ed.bridge, rule.table_id)
+    touch_rule(ed.bridge, rule)
 
 
 cdef void take_out(FlowEditor *ed, Rule *rule, bint in_heap) noexcept nogil:
@@ -152,7 +168,7 @@ cdef void take_out(FlowEditor *ed, Rule *rule, bint in_heap) noexcept nogil:
         expiry_gone(&ed.expiry)
     if rule.priority > PRIORITY_MAX:
         ed.n_hidden[rule.table_id] -= 1
-    ed.tags |= table_tag(ed.bridge, rule.table_id)
+    touch_rule(ed.bridge, rule)
 
 
 cdef void remove_and_tell(FlowEditor *ed, Rule *rule, bint in_heap) noexcept nogil:
@@ -189,14 +205,18 @@ cdef uint32_t insert_fresh(FlowEditor *ed, FlowOp *op, Rule *old) noexcept nogil
     """Put op.fresh into its table, in place of `old` if that is given."""
     cdef Rule *rule = op.fresh
     cdef Table **table = &ed.bridge.tables[rule.table_id]
+    cdef int inserted
     if table[0] == NULL:
         table[0] = table_new()
     if table[0] == NULL or expiry_reserve(&ed.expiry, 1) < 0:
         return OFPFMFC_TABLE_FULL
     rule.add_version = ed.version
     rule.created_ns = ed.now_ns
-    if table_insert_shaped(table[0], rule, &op.which.shape, op.which.value) < 0:
+    inserted = table_insert_shaped(table[0], rule, &op.which.shape, op.which.value)
+    if inserted < 0:
         return OFPFMFC_TABLE_FULL
+    if inserted == INSERT_REORDERS:
+        touch(ed.bridge, table_tag(ed.bridge, rule.table_id))
     op.fresh = NULL
     put_in(ed, old, rule, not op.fm.flags & FLOW_RESET_COUNTS)
     return 0
@@ -339,11 +359,10 @@ cdef void op_decode(FlowOp *op, const uint8_t *msg, uint32_t length, bint nxt_ta
 
 cdef void edit_begin(FlowEditor *ed) noexcept nogil:
     ed.version = switch_edit_begin(ed.bridge.sw)
-    ed.tags = 0
 
 
 cdef void edit_end(FlowEditor *ed) noexcept nogil:
-    switch_edit_end(ed.bridge.sw, ed.tags)
+    switch_edit_end(ed.bridge.sw)
 
 
 cdef void edit_run(FlowEditor *ed, uint32_t n_ops) noexcept nogil:

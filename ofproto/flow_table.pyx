@@ -385,7 +385,7 @@ cdef class FlowTables:
                 with nogil:
                     switch_edit_begin(bridge.sw)
                     more = table_collect_some(bridge.tables[i], oldest, COLLECT_SLICE)
-                    switch_edit_end(bridge.sw, 0)
+                    switch_edit_end(bridge.sw)
 
     @property
     def n_flows(self) -> int:

@@ -94,6 +94,22 @@ cdef struct Table:
     uint64_t n_lookups         # atomic
     uint64_t n_matches         # atomic
 
+# Where look-ups and rules meet (DP.13): a place is a hash of a mask, of a number of its first words, and of their
+# masked values. A look-up was there that read these words of the subtable, or a few more; a rule is in a few places,
+# one for each stage where a look-up may have stopped. A rule that comes or goes concerns only look-ups that share a
+# place with it, but for INSERT_REORDERS: a megaflow stands for all packets that agree in what was read, so a rule that
+# matches any of them begins with the same words.
+cdef enum:
+    TRAIL_MAX = 8
+    PLACES_MAX = N_STAGES + 2
+
+cdef struct Trail:
+    uint32_t n                 # subtables asked; beyond TRAIL_MAX they are counted only
+    uint64_t[TRAIL_MAX] places # one of each subtable
+
+cdef enum:
+    INSERT_REORDERS = 1        # a new mask, or one that is asked earlier now: concerns every look-up in the table
+
 ctypedef int (*RuleVisitor)(void *arg, Rule *rule) noexcept nogil
 
 cdef Table *table_new() noexcept nogil                                                 # NULL without memory
@@ -101,8 +117,10 @@ cdef Table *table_new() noexcept nogil                                          
 cdef void table_free(Table *table) noexcept nogil
 cdef void mask_shape(const FlowKey *mask, MaskShape *out) noexcept nogil
 # The highest-priority rule visible at `version` that matches key, or NULL. ORs every bit that decided the answer into
-# `mask` (may be NULL). No reference is taken.
-cdef Rule *table_lookup(const Table *table, const FlowKey *key, uint64_t version, FlowKey *mask) noexcept nogil
+# `mask` (may be NULL) and writes where it looked to `trail` (may be NULL). No reference is taken.
+cdef Rule *table_lookup(const Table *table, const FlowKey *key, uint64_t version, FlowKey *mask,
+                        Trail *trail) noexcept nogil
+cdef uint32_t rule_places(const Rule *rule, uint64_t *places) noexcept nogil           # up to PLACES_MAX; their number
 cdef Rule *table_find_exact(const Table *table, const Match *match, uint32_t priority, uint64_t version) noexcept nogil
 # The same with the mask's shape at hand; value is masked already.
 cdef Rule *table_find_shaped(const Table *table, const MaskShape *shape, const FlowKey *value, uint32_t priority,
@@ -114,7 +132,8 @@ cdef bint table_overlaps(const Table *table, const MaskShape *shape, const FlowK
 # OpenFlow); stops when it returns nonzero and returns that. visit may remove the rule it is given.
 cdef int table_each(const Table *table, const MaskShape *shape, const FlowKey *value, uint64_t version,
                     RuleVisitor visit, void *arg) noexcept nogil
-# 0, or -1 without memory; takes over the caller's reference. The rule's priority and versions are set before.
+# 0 or INSERT_REORDERS, or -1 without memory; takes over the caller's reference. The rule's priority and versions are
+# set before.
 cdef int table_insert(Table *table, Rule *rule, const Match *match) noexcept nogil
 cdef int table_insert_shaped(Table *table, Rule *rule, const MaskShape *shape, const FlowKey *value) noexcept nogil
 # invisible from `version` (never falling); memory goes by table_collect

@@ -252,9 +252,10 @@ cdef void drop_subtable(Table *table, Subtable *subtable) noexcept nogil:
     subtable_unref(subtable)
 
 
-cdef Subtable *add_subtable(Table *table, const MaskShape *shape, uint32_t priority) noexcept nogil:
+cdef Subtable *add_subtable(Table *table, const MaskShape *shape, uint32_t priority, int *reorders) noexcept nogil:
     """Find or make the subtable of a shape and count one rule of `priority` in it; NULL without memory."""
     cdef Subtable *subtable = find_subtable(table, shape)
+    reorders[0] = INSERT_REORDERS if subtable == NULL or priority > subtable.max_priority else 0
     if subtable != NULL:
         if priority_add(subtable, priority) < 0:
             return NULL
@@ -278,7 +279,8 @@ cdef Subtable *add_subtable(Table *table, const MaskShape *shape, uint32_t prior
 
 cdef int table_insert_shaped(Table *table, Rule *rule, const MaskShape *shape, const FlowKey *value) noexcept nogil:
     cdef const uint64_t *words = <const uint64_t *>value
-    cdef Subtable *subtable = add_subtable(table, shape, rule.priority)
+    cdef int reorders
+    cdef Subtable *subtable = add_subtable(table, shape, rule.priority, &reorders)
     cdef uint32_t i
     if subtable == NULL:
         return -1
@@ -290,7 +292,7 @@ cdef int table_insert_shaped(Table *table, Rule *rule, const MaskShape *shape, c
     bucket_link(subtable, rule)
     stages_add(subtable, rule)
     table.n_rules += 1
-    return 0
+    return reorders
 
 
 cdef int table_insert(Table *table, Rule *rule, const Match *match) noexcept nogil:
@@ -352,8 +354,51 @@ cdef inline void mark_read(const MaskShape *shape, uint32_t n_words, uint64_t *m
             mask[shape.index[i]] |= shape.mask[i]
 
 
+cdef uint64_t place_of(const Subtable *subtable, uint32_t n_words, const uint64_t *key) noexcept nogil:
+    """The place of all keys that begin, under the mask, with the same words, as far as a stage ends in n_words."""
+    cdef const MaskShape *shape = &subtable.shape
+    cdef uint64_t hash = shape.hash
+    cdef uint32_t i, n = 0
+    if n_words == shape.n:
+        n = n_words
+    else:
+        for i in range(subtable.n_stages):
+            if subtable.stages[i].n_words <= n_words:
+                n = subtable.stages[i].n_words
+    for i in range(n):
+        hash = mix(hash, key[shape.index[i]] & shape.mask[i])
+    return mix(hash, n)
+
+
+cdef uint32_t rule_places(const Rule *rule, uint64_t *places) noexcept nogil:
+    cdef const Subtable *subtable = rule.subtable
+    cdef const Stage *stage = &subtable.stages[0]
+    cdef const Stage *end = stage + subtable.n_stages
+    cdef uint64_t hash = subtable.shape.hash
+    cdef uint32_t i, n = 1
+    places[0] = mix(hash, 0)
+    for i in range(1, <uint32_t>subtable.shape.n + 1):
+        hash = mix(hash, rule.words[i - 1])
+        if i == subtable.shape.n or (stage < end and stage.n_words == i):
+            places[n] = mix(hash, i)
+            n += 1
+            stage += 1
+    return n
+
+
+cdef inline void account(const Subtable *subtable, const uint64_t *key, uint32_t n_words, uint64_t *mask,
+                         Trail *trail) noexcept nogil:
+    """Note that a look-up read the first n_words of a subtable."""
+    mark_read(&subtable.shape, n_words, mask)
+    if trail == NULL:
+        return
+    if trail.n < TRAIL_MAX:
+        trail.places[trail.n] = place_of(subtable, n_words, key)
+    trail.n += 1
+
+
 cdef Rule *lookup_walk(const Subtable *subtable, const uint64_t *key, uint64_t version, uint64_t *mask,
-                       Rule *best) noexcept nogil:
+                       Trail *trail, Rule *best) noexcept nogil:
     """Compare a small subtable's rules that would beat `best`, word by word; report the words up to the last one that
     was compared.
     """
@@ -371,12 +416,12 @@ cdef Rule *lookup_walk(const Subtable *subtable, const uint64_t *key, uint64_t v
                 if i == shape.n:
                     best = rule
             rule = rule.next
-    mark_read(shape, n_read, mask)
+    account(subtable, key, n_read, mask, trail)
     return best
 
 
 cdef Rule *lookup_hash(const Subtable *subtable, const uint64_t *key, uint64_t version, uint64_t *mask,
-                       Rule *best) noexcept nogil:
+                       Trail *trail, Rule *best) noexcept nogil:
     """The first visible match of the key's bucket if it beats `best`, else `best`; reports the words up to the stage
     that no rule has, or all.
     """
@@ -391,10 +436,10 @@ cdef Rule *lookup_hash(const Subtable *subtable, const uint64_t *key, uint64_t v
         i += 1
         if stage < end and stage.n_words == i:
             if stage.counts[hash & (stage.size - 1)] == 0:
-                mark_read(shape, i, mask)
+                account(subtable, key, i, mask, trail)
                 return best
             stage += 1
-    mark_read(shape, shape.n, mask)
+    account(subtable, key, shape.n, mask, trail)
     rule = bucket_of(subtable, hash)[0]
     while rule != NULL and (best == NULL or rule.priority > best.priority):
         if rule.hash == hash and visible(rule, version) and words_match(rule, shape, key):
@@ -403,20 +448,23 @@ cdef Rule *lookup_hash(const Subtable *subtable, const uint64_t *key, uint64_t v
     return best
 
 
-cdef Rule *table_lookup(const Table *table, const FlowKey *key, uint64_t version, FlowKey *mask) noexcept nogil:
+cdef Rule *table_lookup(const Table *table, const FlowKey *key, uint64_t version, FlowKey *mask,
+                        Trail *trail) noexcept nogil:
     cdef const uint64_t *words = <const uint64_t *>key
     cdef uint64_t *read = <uint64_t *>mask
     cdef const Subtable *subtable
     cdef Rule *best = NULL
     cdef uint32_t i
+    if trail != NULL:
+        trail.n = 0
     for i in range(table.n_subtables):
         if best != NULL and table.max_priorities[i] <= best.priority:
             break
         subtable = table.subtables[i]
         if subtable.n_rules <= WALK_RULES:
-            best = lookup_walk(subtable, words, version, read, best)
+            best = lookup_walk(subtable, words, version, read, trail, best)
         else:
-            best = lookup_hash(subtable, words, version, read, best)
+            best = lookup_hash(subtable, words, version, read, trail, best)
     return best
 
 

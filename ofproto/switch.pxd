@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ofproto.rule cimport Rule, Table
+from ofproto.tags cimport tag_of
 
 cdef extern from "pthread.h" nogil:
     ctypedef struct pthread_rwlock_t:
@@ -17,6 +18,8 @@ cdef enum:
     N_TABLES = 255             # 0-254; 254 is hidden from OpenFlow
     TABLE_HIDDEN = 254
     CHANGE_LOG = 4096          # remembered versions (a power of two)
+    TAG_LOG = 16384            # remembered tags (a power of two)
+    EDIT_TAGS = 64             # an edit that touches more counts as touching all of its bridge
     OFPORT_BUCKETS = 256
     BRIDGE_BUCKETS = 64        # of Switch.by_id
 
@@ -94,10 +97,20 @@ cdef struct Bridge:
     uint32_t ttl_punt          # 1 = some session wants packets whose TTL is invalid (OFPC_INVALID_TTL_TO_CONTROLLER)
     uint32_t frag_mode         # OFPC_FRAG_*: 0 normal, 1 drop, 3 match (Nicira)
 
+cdef struct Edit:              # what the edit under way has touched
+    uint64_t[EDIT_TAGS] tags
+    uint32_t n
+    uint32_t bridge_id         # that it touched last
+    bint many                  # more than EDIT_TAGS
+    bint mixed                 # several bridges
+
 cdef struct Switch:
     pthread_rwlock_t lock      # writer-preferring, non-recursive
     uint64_t version           # atomic; the published version of all tables
-    uint64_t[CHANGE_LOG] log   # tags changed by version v, at v % CHANGE_LOG
+    Edit edit                  # belongs to the holder of the write lock
+    uint64_t[TAG_LOG] log      # tags that edits touched, in order; the one of number n at n % TAG_LOG
+    uint64_t logged            # atomic: how many were ever written to it
+    uint64_t[CHANGE_LOG] ends  # how many there were with version v, at v % CHANGE_LOG
     Bridge *bridges
     (Bridge *)[BRIDGE_BUCKETS] by_id
     OfPort **by_dp_port        # PORTS_MAX entries, NULL = not ours
@@ -108,26 +121,47 @@ cdef void switch_read_lock(Switch *sw) noexcept nogil
 cdef void switch_unlock(Switch *sw) noexcept nogil
 # Begin an edit: takes the write lock and returns the version that the edit will have (current + 1).
 cdef uint64_t switch_edit_begin(Switch *sw) noexcept nogil
-# Publish it: logs `tags`, raises the version, releases the lock. tags 0 = nothing changed after all (no version is used
-# up).
-cdef void switch_edit_end(Switch *sw, uint64_t tags) noexcept nogil
+# Publish it: logs what it touched, raises the version, releases the lock. If it touched nothing, no version is used up.
+cdef void switch_edit_end(Switch *sw) noexcept nogil
 cdef uint64_t switch_version(Switch *sw) noexcept nogil
 
-# Tags: a Bloom filter of what a translation depended on; a change with the same tag makes the forwarder translate
-# again.
-cdef inline uint64_t tag_of(uint64_t a, uint64_t b) noexcept nogil:        # two bits of 64, from a hash
-    cdef uint64_t x = (a ^ (b * <uint64_t>0xd6e8feb86659fd93)) * <uint64_t>0x9e3779b97f4a7c15
-    x = (x ^ (x >> 32)) * <uint64_t>0xbf58476d1ce4e5b9
-    return (<uint64_t>1 << (x >> 58)) | (<uint64_t>1 << ((x >> 52) & 63))
+# Tags (tags.pxd) name what a translation looked at and what an edit touched.
+# the masks of a table and the order in which they are asked
 cdef inline uint64_t table_tag(const Bridge *bridge, uint32_t table_id) noexcept nogil:
     return tag_of(bridge.id, 1 + (<uint64_t>table_id << 8))
+# any rule of a table
+cdef inline uint64_t rules_tag(const Bridge *bridge, uint32_t table_id) noexcept nogil:
+    return tag_of(bridge.id, 4 + (<uint64_t>table_id << 8))
+# the rules of a table that are in one place of a Trail (rule.pxd)
+cdef inline uint64_t place_tag(const Bridge *bridge, uint32_t table_id, uint64_t place) noexcept nogil:
+    return tag_of(place, 5 + (<uint64_t>table_id << 8) + (<uint64_t>bridge.id << 16))
 cdef inline uint64_t mac_tag(const Bridge *bridge, const uint8_t *mac, uint16_t vlan) noexcept nogil:
     cdef uint64_t address = vlan
     memcpy(<uint8_t *>&address + 2, mac, 6)
     return tag_of(address, 2 + (<uint64_t>bridge.id << 8))
-# ports, VLAN settings, fail mode: everything of the bridge that is not a flow or a MAC
+# Ports, VLAN settings, fail mode: everything of the bridge that is not a flow or a MAC. Every translation that enters
+# the bridge has it.
+cdef inline uint64_t bridge_tag_of(uint32_t bridge_id) noexcept nogil:
+    return tag_of(bridge_id, 3)
 cdef inline uint64_t bridge_tag(const Bridge *bridge) noexcept nogil:
-    return tag_of(bridge.id, 3)
+    return bridge_tag_of(bridge.id)
+
+# Note that the edit under way touches what `tag` names; the write lock is held.
+cdef inline void touch(const Bridge *bridge, uint64_t tag) noexcept nogil:
+    cdef Edit *edit = &bridge.sw.edit
+    cdef uint32_t i = edit.n
+    if edit.n and edit.bridge_id != bridge.id:
+        edit.mixed = True
+    edit.bridge_id = bridge.id
+    while i and not edit.many:
+        i -= 1
+        if edit.tags[i] == tag:
+            return
+    if edit.n == EDIT_TAGS:
+        edit.many = True
+    else:
+        edit.tags[edit.n] = tag
+        edit.n += 1
 
 cdef inline OfPort *bridge_port(const Bridge *bridge, uint32_t number) noexcept nogil:
     cdef OfPort *port = bridge.by_number[(number ^ (number >> 8)) & (OFPORT_BUCKETS - 1)]

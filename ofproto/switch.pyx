@@ -1,7 +1,7 @@
 """The switch's structs, lock and versions, and the Python handles that edit them; thread rules in switch.pxd.
 
 An edit is: work out what is needed (may fail, may allocate), `switch_edit_begin`, change the structs, `switch_edit_end`
-with the tags of what changed.
+when all that changed was named by `touch`.
 """
 
 cimport cython
@@ -17,6 +17,7 @@ from ofproto.l2.mac_table cimport (
 )
 from ofproto.of_number cimport OFPP_LOCAL, OFPP_MAX
 from ofproto.rule cimport table_free
+from ofproto.tags cimport TAG_ALL
 
 from collections.abc import Iterable
 
@@ -76,10 +77,25 @@ cdef uint64_t switch_edit_begin(Switch *sw) noexcept nogil:
     return sw.version + 1
 
 
-cdef void switch_edit_end(Switch *sw, uint64_t tags) noexcept nogil:
-    if tags:
-        store_release(&sw.log[(sw.version + 1) % CHANGE_LOG], tags)    # logged before it can be seen
-        store_release(&sw.version, sw.version + 1)
+cdef void log_edit(Switch *sw) noexcept nogil:
+    """Write the tags of the edit to the log. Readers (revalidate.pyx) see by `logged` that a place was reused."""
+    cdef Edit *edit = &sw.edit
+    cdef uint32_t i
+    if edit.many:
+        edit.tags[0] = TAG_ALL if edit.mixed else bridge_tag_of(edit.bridge_id)
+        edit.n = 1
+    for i in range(edit.n):
+        sw.logged += 1
+        store_release(&sw.log[(sw.logged - 1) % TAG_LOG], edit.tags[i])        # after `logged`
+    store_release(&sw.ends[(sw.version + 1) % CHANGE_LOG], sw.logged)
+    edit.n = 0
+    edit.many = edit.mixed = False
+
+
+cdef void switch_edit_end(Switch *sw) noexcept nogil:
+    if sw.edit.n:
+        log_edit(sw)
+        store_release(&sw.version, sw.version + 1)         # logged before it can be seen
     pthread_rwlock_unlock(&sw.lock)
 
 
@@ -106,32 +122,33 @@ cdef void link_port(Bridge *bridge, OfPort *port) noexcept nogil:
         bridge.sw.by_dp_port[port.dp_port] = port
 
 
-cdef uint64_t part(OfPort *port) noexcept nogil:
-    """Separate a patch port from its peer; tags of the peer's bridge."""
+cdef void part(OfPort *port) noexcept nogil:
+    """Separate a patch port from its peer; touches the peer's bridge."""
     cdef OfPort *peer = port.peer
     port.peer = NULL
-    if peer == NULL or peer.peer != port:
-        return 0
-    peer.peer = NULL
-    return bridge_tag(peer.bridge)
+    if peer != NULL and peer.peer == port:
+        peer.peer = NULL
+        touch(peer.bridge, bridge_tag(peer.bridge))
 
 
-cdef uint64_t renumber(Bridge *bridge, OfPort *port, uint32_t dp_port) noexcept nogil:
-    """Give a port another datapath port number; tags, 0 if the number is taken."""
+cdef void renumber(Bridge *bridge, OfPort *port, uint32_t dp_port) noexcept nogil:
+    """Give a port another datapath port number, unless that is taken."""
     cdef OfPort **ports = bridge.sw.by_dp_port
     if dp_port >= PORTS_MAX or ports[dp_port] != NULL:
-        return 0
+        return
     if port.dp_port != DP_PORT_NONE:
         ports[port.dp_port] = NULL
     port.dp_port = dp_port
     ports[dp_port] = port
-    return bridge_tag(bridge)
+    touch(bridge, bridge_tag(bridge))
 
 
-cdef uint64_t drop_port(Bridge *bridge, OfPort *port) noexcept nogil:
-    """Unlink and free a port with its MACs; tags of all that it changed."""
+cdef void drop_port(Bridge *bridge, OfPort *port) noexcept nogil:
+    """Unlink and free a port with its MACs."""
     cdef OfPort **at = port_bucket(bridge, port.number)
-    cdef uint64_t tags = bridge_tag(bridge) | mac_flush_port(bridge, port) | part(port)
+    touch(bridge, bridge_tag(bridge))
+    mac_flush_port(bridge, port)
+    part(port)
     while at[0] != port:
         at = &at[0].hash_next
     at[0] = port.hash_next
@@ -143,17 +160,16 @@ cdef uint64_t drop_port(Bridge *bridge, OfPort *port) noexcept nogil:
         bridge.sw.by_dp_port[port.dp_port] = NULL
     free(port.trunks)
     free(port)
-    return tags
 
 
-cdef uint64_t drop_bridge(Bridge *bridge) noexcept nogil:
-    """Unlink and free a bridge with its ports, MACs and flow tables; tags of all that it changed."""
+cdef void drop_bridge(Bridge *bridge) noexcept nogil:
+    """Unlink and free a bridge with its ports, MACs and flow tables; what depended on these depended on it too."""
     cdef Switch *sw = bridge.sw
     cdef Bridge **at = &sw.bridges
-    cdef uint64_t tags = bridge_tag(bridge)
     cdef int i
+    touch(bridge, bridge_tag(bridge))
     while bridge.ports != NULL:
-        tags |= drop_port(bridge, bridge.ports)
+        drop_port(bridge, bridge.ports)
     while at[0] != bridge:
         at = &at[0].next
     at[0] = bridge.next
@@ -163,11 +179,9 @@ cdef uint64_t drop_bridge(Bridge *bridge) noexcept nogil:
     at[0] = bridge.id_next
     for i in range(N_TABLES):
         if bridge.tables[i] != NULL:
-            tags |= table_tag(bridge, i)
             table_free(bridge.tables[i])
     mac_table_free(&bridge.macs)
     free(bridge)
-    return tags
 
 
 cdef struct FdbRow:
@@ -241,16 +255,20 @@ cdef class SwitchHandle:
         """Return the frames handed up since the last call, as ofproto.punt.Punt, oldest first per forwarder."""
         return self.runtime.poll_punts(self._by_id)
 
-    def changes(self, since: int, upto: int) -> int:
-        """Return the tags of what changed after version `since` up to `upto` (all ones: not known any more)."""
-        return self.runtime.changes(since, upto)
+    def affected(self, since: int, upto: int, tags: int) -> bool:
+        """Return whether what changed after version `since` up to `upto` may alter a translation with these tags.
+
+        True also when that is not known any more. tags: as `translate` returns them.
+        """
+        return self.runtime.affected(since, upto, tags)
 
     def translate(self, key: bytes, *, learn: bool = False, now_ns: int = 0, hook=None) -> tuple:
         """Translate a PacketKey (datapath port numbers) and return (mask, ops, drop_reason, tags).
 
         key: KEY_PACKET_WORDS * 8 bytes (a shorter one is filled with zeros); learn: apply MAC learning as for a
         received packet; hook: run the actions of this packet_out hook instead of the flow tables; an op is (kind, slot,
-        aux, arg, aux32, value, mask). drop_reason is the number in datapath.drops, 0 = the packet is output.
+        aux, arg, aux32, value, mask). drop_reason is the number in datapath.drops, 0 = the packet is output. tags: 256
+        bits, for `affected`.
         """
         return self.runtime.translate(key, learn, now_ns, hook)
 
@@ -283,7 +301,8 @@ cdef class SwitchHandle:
         self.sw.bridges = bridge
         bridge.id_next = self.sw.by_id[bridge.id & (BRIDGE_BUCKETS - 1)]
         self.sw.by_id[bridge.id & (BRIDGE_BUCKETS - 1)] = bridge
-        switch_edit_end(&self.sw, bridge_tag(bridge))
+        touch(bridge, bridge_tag(bridge))
+        switch_edit_end(&self.sw)
         self.bridges[name] = handle
         self._by_id[bridge.id] = name
         return handle
@@ -296,9 +315,9 @@ cdef class SwitchHandle:
         handle = self.bridges.pop(name)
         del self._by_id[handle.br.id]
         switch_edit_begin(&self.sw)
-        tags = drop_bridge(handle.br)
+        drop_bridge(handle.br)
         handle.br = NULL
-        switch_edit_end(&self.sw, tags)
+        switch_edit_end(&self.sw)
 
 
 cdef class BridgeHandle:
@@ -341,14 +360,16 @@ cdef class BridgeHandle:
         port.link_up = 1
         switch_edit_begin(bridge.sw)
         link_port(bridge, port)
-        switch_edit_end(bridge.sw, bridge_tag(bridge))
+        touch(bridge, bridge_tag(bridge))
+        switch_edit_end(bridge.sw)
         self.port_names[number] = name
 
     def del_port(self, number: int) -> None:
         """Remove a port and what was learned on it. Raises ConfigError if there is none of that number."""
         cdef OfPort *port = self.port(number)
         switch_edit_begin(self.br.sw)
-        switch_edit_end(self.br.sw, drop_port(self.br, port))
+        drop_port(self.br, port)
+        switch_edit_end(self.br.sw)
         self.port_names.pop(number, None)
 
     def set_port(
@@ -361,7 +382,6 @@ cdef class BridgeHandle:
         """
         cdef OfPort *port = self.port(number)
         cdef uint8_t *bitmap = NULL
-        cdef uint64_t tags = 0
         cdef uint16_t native = tag or 0
         # converted before the lock is held: this may raise
         cdef uint32_t new_config = port.config if config is None else config
@@ -375,15 +395,16 @@ cdef class BridgeHandle:
         switch_edit_begin(self.br.sw)
         if port.config != new_config:
             port.config = new_config
-            tags = bridge_tag(self.br)
+            touch(self.br, bridge_tag(self.br))
         port.link_up = new_link_up         # translation does not look at it
         if new_vlan:
             port.vlan_mode, port.tag = mode, native
             bitmap, port.trunks = port.trunks, bitmap
-            tags |= bridge_tag(self.br) | mac_flush_port(self.br, port)
+            touch(self.br, bridge_tag(self.br))
+            mac_flush_port(self.br, port)
         if new_dp_port != DP_PORT_NONE:
-            tags |= renumber(self.br, port, new_dp_port)
-        switch_edit_end(self.br.sw, tags)
+            renumber(self.br, port, new_dp_port)
+        switch_edit_end(self.br.sw)
         free(bitmap)
 
     def set_peer(self, number: int, other: BridgeHandle | None, other_number: int = 0) -> None:
@@ -391,17 +412,18 @@ cdef class BridgeHandle:
         cdef OfPort *port = self.port(number)
         cdef OfPort *peer = NULL
         cdef BridgeHandle far = other
-        cdef uint64_t tags = bridge_tag(self.br)
         if far is not None:
             peer = far.port(other_number)
         if port.dp_port != DP_PORT_NONE or (peer != NULL and (peer.dp_port != DP_PORT_NONE or peer == port)):
             raise ConfigError(f"{self.name}: port {number} and its peer must be two patch ports")
         switch_edit_begin(self.br.sw)
-        tags |= part(port)
+        touch(self.br, bridge_tag(self.br))
+        part(port)
         if peer != NULL:
-            tags |= part(peer) | bridge_tag(peer.bridge)
+            part(peer)
+            touch(peer.bridge, bridge_tag(peer.bridge))
             port.peer, peer.peer = peer, port
-        switch_edit_end(self.br.sw, tags)
+        switch_edit_end(self.br.sw)
 
     def patch_stats(self, number: int) -> tuple[int, int, int, int]:
         """Return a patch port's (rx_packets, rx_bytes, tx_packets, tx_bytes)."""
@@ -436,7 +458,6 @@ cdef class BridgeHandle:
         match).
         """
         cdef Bridge *bridge = self.live()
-        cdef uint64_t tags = bridge_tag(bridge)
         # Converted before the lock is held: this may raise.
         cdef bytes address = bridge.mac[:6] if mac is None else bytes(mac)
         cdef const char *address_bytes = address
@@ -452,11 +473,12 @@ cdef class BridgeHandle:
         switch_edit_begin(bridge.sw)
         memcpy(&bridge.mac[0], address_bytes, 6)
         bridge.macs.aging_ns = (aging_s or MAC_AGING_S_DEFAULT) * 1_000_000_000
-        tags |= mac_set_limit(bridge, limit)
+        mac_set_limit(bridge, limit)
         bridge.forward_bpdu = bpdu
         bridge.standalone_normal = normal
         bridge.miss_punt, bridge.ttl_punt, bridge.frag_mode = misses, ttls, frags
-        switch_edit_end(bridge.sw, tags)
+        touch(bridge, bridge_tag(bridge))
+        switch_edit_end(bridge.sw)
 
     # -- MAC learning
 
@@ -483,7 +505,8 @@ cdef class BridgeHandle:
         """Forget all learned MACs."""
         cdef Bridge *bridge = self.live()
         switch_edit_begin(bridge.sw)
-        switch_edit_end(bridge.sw, mac_flush(bridge))
+        mac_flush(bridge)
+        switch_edit_end(bridge.sw)
 
     def age_macs(self, now_ns: int) -> None:
         """Forget the MACs not seen for the ageing time; to be called about once a second, after credits were pushed."""
@@ -496,7 +519,8 @@ cdef class BridgeHandle:
             switch_unlock(bridge.sw)
             if expired:
                 switch_edit_begin(bridge.sw)
-                switch_edit_end(bridge.sw, mac_expire(bridge, now_ns, first, SWEEP_BUCKETS))
+                mac_expire(bridge, now_ns, first, SWEEP_BUCKETS)
+                switch_edit_end(bridge.sw)
 
     def packet_out(self, ofacts: bytes, in_port: int):
         """Return the ExecuteHook that runs an OfAct list over a frame.

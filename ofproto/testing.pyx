@@ -104,7 +104,7 @@ cdef class TestTable:
         cdef Rule *rule
         memcpy(&flow, <const uint8_t *>key, sizeof(FlowKey))
         memset(&mask, 0, sizeof(FlowKey))
-        rule = table_lookup(self.table, &flow, version, &mask)
+        rule = table_lookup(self.table, &flow, version, &mask, NULL)
         return (None if rule == NULL else rule.cookie), (<const uint8_t *>&mask)[:sizeof(FlowKey)]
 
     def lookup_many(self, list keys, version: int) -> int:
@@ -113,7 +113,7 @@ cdef class TestTable:
         cdef int n = 0
         for key in keys:
             memcpy(&flow, <const uint8_t *>key, sizeof(FlowKey))
-            n += table_lookup(self.table, &flow, version, &mask) != NULL
+            n += table_lookup(self.table, &flow, version, &mask, NULL) != NULL
         return n
 
     def find(self, value: bytes, mask: bytes, priority: int, version: int) -> int | None:

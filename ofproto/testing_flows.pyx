@@ -37,7 +37,7 @@ def lookup_flow(FlowTables tables, int table_id, bytes key, version: int) -> tup
     cdef Rule *rule = NULL
     memcpy(&flow, <const uint8_t *>key, sizeof(FlowKey))
     if table != NULL:
-        rule = table_lookup(table, &flow, version, NULL)
+        rule = table_lookup(table, &flow, version, NULL, NULL)
     return None if rule == NULL else (rule.priority, rule.cookie)
 
 
@@ -66,7 +66,7 @@ def forward(FlowTables tables, int table_id, bytes key, rounds: int) -> tuple[in
         for i in range(n):
             switch_read_lock(bridge.sw)
             version = switch_version(bridge.sw)
-            rule = table_lookup(table, &flow, version, NULL)
+            rule = table_lookup(table, &flow, version, NULL, NULL)
             if rule != NULL:
                 rule_ref(rule)
             switch_unlock(bridge.sw)

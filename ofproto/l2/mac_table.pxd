@@ -20,12 +20,12 @@ cdef MacEntry *mac_find(const MacTable *table, const uint8_t *mac, uint16_t vlan
 # Whether a frame with this source, seen on `port`, must change the table. Refreshes the entry when it need not.
 cdef bint mac_is_news(const MacTable *table, const OfPort *port, const uint8_t *mac, uint16_t vlan, int64_t now_ns,
         bint grat_arp, bint reflects) noexcept nogil
-# Learn it; returns the tags of what changed (0 = nothing). reflects: the port may hand back our own broadcasts (a
-# bond).
-cdef uint64_t mac_learn(Bridge *bridge, OfPort *port, const uint8_t *mac, uint16_t vlan, int64_t now_ns,
+# Learn it, if it is news. reflects: the port may hand back our own broadcasts (a bond). This and all below touch() what
+# they change.
+cdef void mac_learn(Bridge *bridge, OfPort *port, const uint8_t *mac, uint16_t vlan, int64_t now_ns,
         bint grat_arp, bint reflects) noexcept nogil
-cdef uint64_t mac_set_limit(Bridge *bridge, uint32_t limit) noexcept nogil            # evicts what is too much; tags
-cdef uint64_t mac_flush_port(Bridge *bridge, OfPort *port) noexcept nogil             # tags
-cdef uint64_t mac_flush(Bridge *bridge) noexcept nogil                                # tags
+cdef void mac_set_limit(Bridge *bridge, uint32_t limit) noexcept nogil            # evicts what is too much
+cdef void mac_flush_port(Bridge *bridge, OfPort *port) noexcept nogil
+cdef void mac_flush(Bridge *bridge) noexcept nogil
 cdef bint mac_any_expired(const MacTable *table, int64_t now_ns, uint32_t first_bucket, uint32_t n) noexcept nogil
-cdef uint64_t mac_expire(Bridge *bridge, int64_t now_ns, uint32_t first_bucket, uint32_t n) noexcept nogil   # tags
+cdef void mac_expire(Bridge *bridge, int64_t now_ns, uint32_t first_bucket, uint32_t n) noexcept nogil

@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
 from datapath.atomic cimport load_seq_i64, raise_i64
-from ofproto.switch cimport Bridge, MacEntry, MacTable, OfPort, mac_tag
+from ofproto.switch cimport Bridge, MacEntry, MacTable, OfPort, mac_tag, touch
 
 cdef enum:
     FIRST_BUCKETS = 256
@@ -83,20 +83,19 @@ cdef void list_drop(MacEntry *entry) noexcept nogil:
 
 # -- the table
 
-cdef uint64_t remove(Bridge *bridge, MacEntry *entry) noexcept nogil:
+cdef void remove(Bridge *bridge, MacEntry *entry) noexcept nogil:
     cdef MacTable *table = &bridge.macs
     cdef MacEntry **link = &table.buckets[bucket_of(&entry.mac[0], entry.vlan, table.n_buckets)]
-    cdef uint64_t tags = mac_tag(bridge, &entry.mac[0], entry.vlan)
+    touch(bridge, mac_tag(bridge, &entry.mac[0], entry.vlan))
     while link[0] != entry:
         link = &link[0].next
     link[0] = entry.next
     list_drop(entry)
     table.n -= 1
     free(entry)
-    return tags
 
 
-cdef uint64_t evict(Bridge *bridge) noexcept nogil:
+cdef void evict(Bridge *bridge) noexcept nogil:
     """Take the oldest entry of the port that owns most; entries used since they were listed get a second chance."""
     cdef OfPort *port = bridge.ports
     cdef OfPort *owner = NULL
@@ -108,7 +107,7 @@ cdef uint64_t evict(Bridge *bridge) noexcept nogil:
             owner = port
         port = port.next
     if owner == NULL:
-        return 0
+        return
     for i in range(SECOND_CHANCES):
         entry = owner.mac_head
         used_ns = load_seq_i64(&entry.used_ns)
@@ -116,7 +115,7 @@ cdef uint64_t evict(Bridge *bridge) noexcept nogil:
             break
         list_drop(entry)
         list_add(owner, entry, used_ns)
-    return remove(bridge, owner.mac_head)
+    remove(bridge, owner.mac_head)
 
 
 cdef void grow(MacTable *table) noexcept nogil:
@@ -173,13 +172,12 @@ cdef bint mac_is_news(const MacTable *table, const OfPort *port, const uint8_t *
     return False
 
 
-cdef uint64_t mac_learn(Bridge *bridge, OfPort *port, const uint8_t *mac, uint16_t vlan, int64_t now_ns,
+cdef void mac_learn(Bridge *bridge, OfPort *port, const uint8_t *mac, uint16_t vlan, int64_t now_ns,
         bint grat_arp, bint reflects) noexcept nogil:
     cdef MacEntry *entry
-    cdef uint64_t tags
     if not mac_is_news(&bridge.macs, port, mac, vlan, now_ns, grat_arp, reflects):
-        return 0
-    tags = mac_tag(bridge, mac, vlan)
+        return
+    touch(bridge, mac_tag(bridge, mac, vlan))
     entry = mac_find(&bridge.macs, mac, vlan)
     if entry != NULL:
         list_drop(entry)
@@ -187,37 +185,30 @@ cdef uint64_t mac_learn(Bridge *bridge, OfPort *port, const uint8_t *mac, uint16
         raise_i64(&entry.used_ns, now_ns)
     else:
         if bridge.macs.n >= bridge.macs.limit:
-            tags |= evict(bridge)
+            evict(bridge)
         entry = insert(bridge, port, mac, vlan, now_ns)
         if entry == NULL:
-            return tags
+            return
     if grat_arp and not reflects:
         entry.grat_arp_lock_ns = now_ns + GRAT_ARP_LOCK_NS
-    return tags
 
 
-cdef uint64_t mac_set_limit(Bridge *bridge, uint32_t limit) noexcept nogil:
-    cdef uint64_t tags = 0
+cdef void mac_set_limit(Bridge *bridge, uint32_t limit) noexcept nogil:
     bridge.macs.limit = limit
     while bridge.macs.n > limit:
-        tags |= evict(bridge)
-    return tags
+        evict(bridge)
 
 
-cdef uint64_t mac_flush_port(Bridge *bridge, OfPort *port) noexcept nogil:
-    cdef uint64_t tags = 0
+cdef void mac_flush_port(Bridge *bridge, OfPort *port) noexcept nogil:
     while port.mac_head != NULL:
-        tags |= remove(bridge, port.mac_head)
-    return tags
+        remove(bridge, port.mac_head)
 
 
-cdef uint64_t mac_flush(Bridge *bridge) noexcept nogil:
+cdef void mac_flush(Bridge *bridge) noexcept nogil:
     cdef OfPort *port = bridge.ports
-    cdef uint64_t tags = 0
     while port != NULL:
-        tags |= mac_flush_port(bridge, port)
+        mac_flush_port(bridge, port)
         port = port.next
-    return tags
 
 
 cdef inline bint is_expired(const MacTable *table, const MacEntry *entry, int64_t now_ns) noexcept nogil:
@@ -236,9 +227,8 @@ cdef bint mac_any_expired(const MacTable *table, int64_t now_ns, uint32_t first_
     return False
 
 
-cdef uint64_t mac_expire(Bridge *bridge, int64_t now_ns, uint32_t first_bucket, uint32_t n) noexcept nogil:
+cdef void mac_expire(Bridge *bridge, int64_t now_ns, uint32_t first_bucket, uint32_t n) noexcept nogil:
     cdef MacTable *table = &bridge.macs
-    cdef uint64_t tags = 0
     cdef uint32_t i
     cdef MacEntry *entry
     cdef MacEntry *after
@@ -247,6 +237,5 @@ cdef uint64_t mac_expire(Bridge *bridge, int64_t now_ns, uint32_t first_bucket, 
         while entry != NULL:
             after = entry.next
             if is_expired(table, entry, now_ns):
-                tags |= remove(bridge, entry)
+                remove(bridge, entry)
             entry = after
-    return tags

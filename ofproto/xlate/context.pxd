@@ -21,9 +21,11 @@ from datapath.act cimport ActBuf
 from datapath.bytes cimport htobe16
 from datapath.flow_key cimport FlowKey, OFS_VLAN_TCI, SLOT_VLAN2_TPID, SLOT_VLAN_TCI
 from datapath.headers cimport VLAN_PRESENT
+from datapath.upcall cimport Tags
 from ofproto.credits cimport CREDIT_RULE, CreditItem
 from ofproto.field cimport FIELD
 from ofproto.switch cimport Bridge, Switch
+from ofproto.tags cimport tags_add
 
 cdef enum:
     DEPTH_MAX = 64             # nested resubmits to the same or an earlier table, and patch ports (OF.24)
@@ -64,8 +66,9 @@ cdef struct XlateContext:
     ActBuf *acts
     uint64_t version           # of the tables
     int64_t now_ns
-    uint64_t tags              # what the result depends on
-    uint64_t dst_tags          # of the destinations that were looked up in MAC tables
+    Tags tags                  # what the result depends on
+    uint32_t n_tags            # how many were added
+    Tags dst_tags              # of the destinations that were looked up in MAC tables
     uint64_t cookie            # of the rule whose actions run
     uint32_t skb_priority_be   # of the packet as received
     uint32_t depth
@@ -144,6 +147,11 @@ cdef inline void write_field(XlateContext *ctx, uint32_t field) noexcept nogil:
     else:
         fold(ctx, FIELD[field].ofs, FIELD[field].slot_bytes)
         touch(ctx, FIELD[field].slot)
+
+# Note that the result depends on what `tag` names.
+cdef inline void depend(XlateContext *ctx, uint64_t tag) noexcept nogil:
+    tags_add(&ctx.tags, tag)
+    ctx.n_tags += 1
 
 # Note why the packet might end here; the last reason counts, and only if nothing is output.
 cdef inline void note_drop(XlateContext *ctx, uint32_t reason) noexcept nogil:

@@ -44,7 +44,9 @@ cdef void context_start(XlateContext *ctx, ActBuf *acts, uint64_t version, int64
     memset(<uint8_t *>&ctx.det + KEY_PACKET_WORDS * 8, 0xff, (KEY_WORDS - KEY_PACKET_WORDS) * 8)
     ctx.touched[0] = ctx.touched[1] = 0
     ctx.key_deep.n = ctx.base_deep.n = 0
-    ctx.version, ctx.now_ns, ctx.tags, ctx.dst_tags, ctx.cookie = version, now_ns, 0, 0, 0
+    memset(&ctx.tags, 0, sizeof(ctx.tags))
+    memset(&ctx.dst_tags, 0, sizeof(ctx.dst_tags))
+    ctx.version, ctx.now_ns, ctx.cookie, ctx.n_tags = version, now_ns, 0, 0
     ctx.depth = ctx.resubmits = ctx.n_outputs = ctx.error = 0
     ctx.set_base = ctx.stack_base = 0
     ctx.table_id = ctx.reason_table = 0

@@ -15,7 +15,9 @@ from ofproto.switch cimport (
     Bridge, DP_PORT_NONE, OfPort, PORT_DOWN, PORT_NO_FWD, PORT_NO_RECV, PORT_NO_RECV_STP, bridge_tag,
 )
 from ofproto.xlate.commit cimport commit
-from ofproto.xlate.context cimport DeepTags, XlateContext, add_credit, cookie_of_first, fold_all, note_drop, read_bytes
+from ofproto.xlate.context cimport (
+    DeepTags, XlateContext, add_credit, cookie_of_first, depend, fold_all, note_drop, read_bytes,
+)
 
 cdef const char *STP_MAC = b"\x01\x80\xc2\x00\x00\x00"
 
@@ -99,7 +101,7 @@ cdef void enter(XlateContext *ctx, OfPort *peer) noexcept nogil:
     ctx.key.actset_output = htobe32(<uint32_t>OFPP_UNSET)
     ctx.key.pkt.in_port = htobe32(peer.number)
     ctx.bridge = peer.bridge
-    ctx.tags |= bridge_tag(peer.bridge)
+    depend(ctx, bridge_tag(peer.bridge))
     ctx.set_base, ctx.stack_base = ctx.action_set.n, ctx.stack.n
     ctx.table_id = 0
     ctx.in_action_set = ctx.miss_rule = False

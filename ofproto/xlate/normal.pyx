@@ -14,8 +14,9 @@ from ofproto.l2.mac_table cimport mac_find, mac_is_news
 from ofproto.l2.vlan cimport vlan_admit, vlan_carried, vlan_inside, vlan_outside
 from ofproto.of_number cimport OFPP_ANY, OFPP_CONTROLLER
 from ofproto.switch cimport MacEntry, OfPort, PORT_NO_FLOOD, bridge_port, mac_tag
+from ofproto.tags cimport tags_add
 from ofproto.xlate.context cimport (
-    DeepTags, Learn, VLAN_SLOT_BYTES, XlateContext, add_credit, fold, grow_add, note_drop, read_bytes,
+    DeepTags, Learn, VLAN_SLOT_BYTES, XlateContext, add_credit, depend, fold, grow_add, note_drop, read_bytes,
 )
 from ofproto.xlate.emit cimport emit_port, is_to
 from ofproto.xlate.vlan_ops cimport vlan_pop, vlan_push, vlan_set
@@ -108,7 +109,7 @@ cdef void learn(XlateContext *ctx, OfPort *port, uint16_t vlan) noexcept nogil:
     if src[0] & 1:
         return
     earlier = seen_here(ctx, src, vlan)
-    ctx.tags |= mac_tag(ctx.bridge, src, vlan)
+    depend(ctx, mac_tag(ctx.bridge, src, vlan))
     item = add_credit(ctx, CREDIT_MAC, 0)
     if item == NULL:
         return
@@ -132,10 +133,10 @@ cdef OfPort *port_of_destination(XlateContext *ctx, uint16_t vlan) noexcept nogi
     cdef const uint8_t *dst = &ctx.key.pkt.eth_dst[0]
     cdef OfPort *port = seen_here(ctx, dst, vlan)
     cdef MacEntry *entry
-    ctx.tags |= mac_tag(ctx.bridge, dst, vlan)
+    depend(ctx, mac_tag(ctx.bridge, dst, vlan))
     if port != NULL:
         return port
-    ctx.dst_tags |= mac_tag(ctx.bridge, dst, vlan)
+    tags_add(&ctx.dst_tags, mac_tag(ctx.bridge, dst, vlan))
     entry = mac_find(&ctx.bridge.macs, dst, vlan)
     return entry.port if entry != NULL else NULL
 

@@ -9,16 +9,27 @@ from datapath.drops cimport (
 from datapath.headers cimport FRAG_ANY
 from ofproto.credits cimport CREDIT_MISS, CREDIT_RULE, CreditItem, PUNT_NO_MATCH
 from ofproto.of_number cimport COOKIE_NONE
-from ofproto.rule cimport Rule, Table, rule_ref, table_lookup
-from ofproto.switch cimport N_TABLES, OfPort, PORT_NO_PACKET_IN, bridge_port, table_tag
+from ofproto.rule cimport Rule, Table, TRAIL_MAX, Trail, rule_ref, table_lookup
+from ofproto.switch cimport N_TABLES, OfPort, PORT_NO_PACKET_IN, bridge_port, place_tag, rules_tag, table_tag
 from ofproto.xlate.apply cimport apply_list
-from ofproto.xlate.context cimport DEPTH_MAX, RESUBMITS_MAX, XlateContext, add_credit, note_drop
+from ofproto.xlate.context cimport DEPTH_MAX, RESUBMITS_MAX, XlateContext, add_credit, depend, note_drop
 from ofproto.xlate.normal cimport normal
 from ofproto.xlate.output cimport punt
 
 cdef enum:
     FRAGS_NORMAL = 0           # OFPC_FRAG_NORMAL: fragments are matched as if they had no ports
     FRAGS_DROP = 1
+    PLACE_TAGS_MAX = 40        # tags of a translation; what would be more depends on whole tables (figures in tags.pxd)
+
+
+cdef void depend_on_rules(XlateContext *ctx, const Trail *trail) noexcept nogil:
+    """Note which places of the current table the look-up asked; too many count as all."""
+    cdef uint32_t i
+    if trail.n > TRAIL_MAX or ctx.n_tags + trail.n > PLACE_TAGS_MAX:
+        depend(ctx, rules_tag(ctx.bridge, ctx.table_id))
+        return
+    for i in range(trail.n):
+        depend(ctx, place_tag(ctx.bridge, ctx.table_id, trail.places[i]))
 
 
 cdef Rule *look_up(XlateContext *ctx, const Table *table, uint32_t in_port_be) noexcept nogil:
@@ -27,10 +38,12 @@ cdef Rule *look_up(XlateContext *ctx, const Table *table, uint32_t in_port_be) n
     cdef uint16_t tp_src = ctx.key.pkt.tp_src
     cdef uint16_t tp_dst = ctx.key.pkt.tp_dst
     cdef Rule *rule
+    cdef Trail trail
     ctx.key.pkt.in_port = in_port_be
     if ctx.key.pkt.nw_frag & FRAG_ANY and ctx.bridge.frag_mode == FRAGS_NORMAL:
         ctx.key.pkt.tp_src = ctx.key.pkt.tp_dst = 0        # nw_frag is always matched, so this depends on nothing else
-    rule = table_lookup(table, &ctx.key, ctx.version, &ctx.reads)
+    rule = table_lookup(table, &ctx.key, ctx.version, &ctx.reads, &trail)
+    depend_on_rules(ctx, &trail)
     ctx.key.pkt.in_port, ctx.key.pkt.tp_src, ctx.key.pkt.tp_dst = in_port, tp_src, tp_dst
     return rule
 
@@ -80,8 +93,8 @@ cdef void run_table(XlateContext *ctx, uint32_t table_id, uint32_t in_port_be, b
     if not may_go_on(ctx, table_id):
         return
     ctx.resubmits += 1
-    ctx.tags |= table_tag(ctx.bridge, table_id)
     ctx.table_id = table_id
+    depend(ctx, table_tag(ctx.bridge, table_id))
     if ctx.key.pkt.nw_frag & FRAG_ANY and ctx.bridge.frag_mode == FRAGS_DROP:
         note_drop(ctx, DROP_EXPLICIT_DROP)
         ctx.table_id = before

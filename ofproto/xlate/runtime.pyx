@@ -8,10 +8,10 @@ from datapath.act cimport ActOp, actbuf_free, actbuf_init
 from datapath.drops cimport DROP_MISS_FAILED
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.packet cimport Packet
-from datapath.upcall cimport Translation
+from datapath.upcall cimport Tags, Translation
 from ofproto.credits cimport Credit, PuntInfo, credit_push, credit_release
 from ofproto.punt cimport punt_drain, punt_free, punt_init, punt_push
-from ofproto.revalidate cimport changes_between
+from ofproto.revalidate cimport affected
 from ofproto.switch cimport SwitchHandle, switch_version
 from ofproto.xlate.action_set cimport run_set
 from ofproto.xlate.context cimport context_free, context_new
@@ -60,8 +60,8 @@ cdef uint64_t on_version(void *ctx) noexcept nogil:
     return switch_version((<Engine *>ctx).sw)
 
 
-cdef uint64_t on_changes(void *ctx, uint64_t since, uint64_t upto) noexcept nogil:
-    return changes_between((<Engine *>ctx).sw, since, upto)
+cdef bint on_affected(void *ctx, uint64_t since, uint64_t upto, const Tags *tags) noexcept nogil:
+    return affected((<Engine *>ctx).sw, since, upto, tags)
 
 
 # -- shells
@@ -76,7 +76,7 @@ cdef class SwitchMissHook(MissHook):
         self.owner = owner
         self.handler.ctx = &runtime.engine
         self.handler.translate, self.handler.credit, self.handler.release = on_translate, on_credit, on_release
-        self.handler.punt, self.handler.version, self.handler.changes = on_punt, on_version, on_changes
+        self.handler.punt, self.handler.version, self.handler.affected = on_punt, on_version, on_affected
 
 
 @cython.no_gc_clear
@@ -123,9 +123,12 @@ cdef class Runtime:
         """Return the frames handed up since the last call; names: bridge id -> name."""
         return punt_drain(&self.engine.punts, names)
 
-    def changes(self, since: int, upto: int) -> int:
-        """Return the tags of what changed after version `since` up to `upto`."""
-        return changes_between(self.engine.sw, since, upto)
+    def affected(self, since: int, upto: int, tags: int) -> bool:
+        """Return whether a translation with these tags may have changed; see SwitchHandle.affected."""
+        cdef Tags filter
+        words = tags.to_bytes(sizeof(Tags), "little")
+        memcpy(&filter, <const char *>words, sizeof(Tags))
+        return affected(self.engine.sw, since, upto, &filter)
 
     def translate(self, key: bytes, learn: bool, now_ns: int, job: PacketOut | None = None) -> tuple:
         """Translate on the control thread; see SwitchHandle.translate. Returns (mask, ops, drop_reason, tags)."""
@@ -153,7 +156,8 @@ cdef class Runtime:
         try:
             if failed:
                 return bytes(KEY_PACKET_WORDS * 8), [], failed, 0
-            return (<const char *>&out.mask[0])[:KEY_PACKET_WORDS * 8], _op_tuples(&out), out.drop_reason, out.tags
+            tags = int.from_bytes((<const char *>&out.tags)[:sizeof(Tags)], "little")
+            return (<const char *>&out.mask[0])[:KEY_PACKET_WORDS * 8], _op_tuples(&out), out.drop_reason, tags
         finally:
             credit_release(<Credit *>out.owner)
             actbuf_free(&out.acts)

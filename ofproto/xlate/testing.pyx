@@ -3,11 +3,13 @@
 from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from ofproto.flow_edit cimport touch_rule
 from ofproto.flow_mod cimport Match
 from ofproto.rule cimport (
-    MaskShape, Rule, VERSION_FOREVER, mask_shape, rule_new, table_find_exact, table_insert, table_new, table_remove,
+    INSERT_REORDERS, MaskShape, Rule, VERSION_FOREVER, mask_shape, rule_new, table_find_exact, table_insert, table_new,
+    table_remove,
 )
-from ofproto.switch cimport Bridge, BridgeHandle, switch_edit_begin, switch_edit_end, table_tag
+from ofproto.switch cimport Bridge, BridgeHandle, switch_edit_begin, switch_edit_end, table_tag, touch
 
 
 cdef int fill(Match *match, value: bytes, mask: bytes) except -1:
@@ -46,8 +48,10 @@ def add_flow(BridgeHandle bridge, table_id: int, priority: int, value: bytes, ma
     if old != NULL:
         table_remove(br.tables[t], old, version)
     rule.add_version = version
-    table_insert(br.tables[t], rule, &match)
-    switch_edit_end(br.sw, table_tag(br, t))
+    if table_insert(br.tables[t], rule, &match) == INSERT_REORDERS:
+        touch(br, table_tag(br, t))
+    touch_rule(br, rule)
+    switch_edit_end(br.sw)
 
 
 def del_flow(BridgeHandle bridge, table_id: int, priority: int, value: bytes, mask: bytes) -> None:
@@ -64,7 +68,8 @@ def del_flow(BridgeHandle bridge, table_id: int, priority: int, value: bytes, ma
         old = table_find_exact(br.tables[t], &match, c_priority, version)
     if old != NULL:
         table_remove(br.tables[t], old, version)
-    switch_edit_end(br.sw, table_tag(br, t) if old != NULL else 0)
+        touch_rule(br, old)
+    switch_edit_end(br.sw)
     if old == NULL:
         raise KeyError(priority)
 

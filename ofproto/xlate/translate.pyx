@@ -22,11 +22,14 @@ from ofproto.l2.mac_table cimport mac_learn
 from ofproto.of_number cimport COOKIE_NONE, OFPP_UNSET
 from ofproto.rule cimport rule_unref
 from ofproto.switch cimport (
-    Bridge, OfPort, bridge_port, bridge_tag, switch_bridge, switch_edit_begin, switch_edit_end, switch_read_lock,
+    Bridge, Edit, OfPort, bridge_port, bridge_tag, switch_bridge, switch_edit_begin, switch_edit_end, switch_read_lock,
     switch_unlock,
 )
+from ofproto.tags cimport tags_hold
 from ofproto.xlate.apply cimport apply_list
-from ofproto.xlate.context cimport Learn, XlateContext, context_start, cookie_of_first, fold_all, read_bytes
+from ofproto.xlate.context cimport (
+    Learn, XlateContext, context_start, cookie_of_first, depend, fold_all, read_bytes,
+)
 from ofproto.xlate.emit cimport may_receive
 
 cdef enum:
@@ -57,7 +60,7 @@ cdef int run_received(XlateContext *ctx, const PacketKey *key) noexcept nogil:
     if port == NULL:
         return DROP_MISS_NO_BRIDGE
     ctx.bridge = port.bridge
-    ctx.tags = bridge_tag(port.bridge)
+    depend(ctx, bridge_tag(port.bridge))
     load_key(ctx, key, port.number)
     if may_receive(ctx, port):
         ctx.run_table(ctx, 0, ctx.key.pkt.in_port, True)
@@ -70,7 +73,7 @@ cdef int run_packet_out(XlateContext *ctx, const PacketKey *key, const PacketOut
     ctx.bridge = switch_bridge(ctx.sw, job.bridge_id)
     if ctx.bridge == NULL:
         return DROP_MISS_NO_BRIDGE
-    ctx.tags = bridge_tag(ctx.bridge)
+    depend(ctx, bridge_tag(ctx.bridge))
     load_key(ctx, key, job.in_port)
     ctx.in_packet_out = True
     ctx.cookie = <uint64_t>COOKIE_NONE
@@ -141,18 +144,26 @@ cdef int put_result(XlateContext *ctx, Translation *out) noexcept nogil:
 
 # -- learning
 
-cdef uint64_t learn_all(XlateContext *ctx) noexcept nogil:
+cdef void learn_all(XlateContext *ctx) noexcept nogil:
     cdef Learn *news = <Learn *>ctx.learns.data
     cdef Bridge *bridge
     cdef OfPort *port
-    cdef uint64_t tags = 0
     cdef uint32_t i
     for i in range(ctx.learns.n):
         bridge = switch_bridge(ctx.sw, news[i].bridge_id)
         port = bridge_port(bridge, news[i].port) if bridge != NULL else NULL
         if port != NULL:
-            tags |= mac_learn(bridge, port, &news[i].mac[0], news[i].vlan, ctx.now_ns, news[i].grat_arp, False)
-    return tags
+            mac_learn(bridge, port, &news[i].mac[0], news[i].vlan, ctx.now_ns, news[i].grat_arp, False)
+
+
+cdef bint asked_before(const XlateContext *ctx) noexcept nogil:
+    """Whether the translation looked up a destination that the edit under way touches."""
+    cdef const Edit *edit = &ctx.sw.edit
+    cdef uint32_t i
+    for i in range(edit.n):
+        if tags_hold(&ctx.dst_tags, edit.tags[i]):
+            return True
+    return edit.many
 
 
 cdef void apply_learning(XlateContext *ctx, Translation *out) noexcept nogil:
@@ -162,10 +173,10 @@ cdef void apply_learning(XlateContext *ctx, Translation *out) noexcept nogil:
     for an address before it showed it (or before learning evicted it).
     """
     cdef uint64_t version = switch_edit_begin(ctx.sw)
-    cdef uint64_t tags = learn_all(ctx)
-    if tags and not tags & ctx.dst_tags and version == ctx.version + 1:
+    learn_all(ctx)
+    if ctx.sw.edit.n != 0 and version == ctx.version + 1 and not asked_before(ctx):
         out.version = version
-    switch_edit_end(ctx.sw, tags)
+    switch_edit_end(ctx.sw)
 
 
 cdef int translate(XlateContext *ctx, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns,

@@ -135,4 +135,4 @@ def test_a_change_in_the_peer_touches_what_went_through_it(rig: Rig) -> None:
     rig.flow(output(5), bridge=far(rig))
     tags, version = rig.send().tags, rig.switch.version
     far(rig).set_port(5, config=32)
-    assert rig.switch.changes(version, rig.switch.version) & tags
+    assert rig.switch.affected(version, rig.switch.version, tags)
