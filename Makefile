@@ -53,7 +53,7 @@ check-asan: build
 		../../$(PY) setup.py -q build_ext --inplace --parallel 2
 	cd build/asan-tree && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONMALLOC=malloc \
-		../../$(PY) -m pytest -q -n 2 --timeout 400 tests/datapath tests/ofproto tests/scenario tests/soak
+		../../$(PY) -m pytest -q -n 2 --timeout 1200 tests/datapath tests/ofproto tests/scenario tests/soak
 
 bench: build
 	.ci/setup tools
