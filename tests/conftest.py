@@ -6,12 +6,7 @@ import os
 import shutil
 
 import hypothesis
-import hypothesis
 import pytest
-
-# How long one example takes says nothing on a busy machine or a build with sanitizers; pytest's own time limit stays.
-hypothesis.settings.register_profile("house", deadline=None)
-hypothesis.settings.load_profile("house")
 
 # How long an example takes says more of what else the machine does than of the code.
 hypothesis.settings.register_profile("house", deadline=None)
