@@ -18,11 +18,10 @@ MAX_DEPTH = 1000
 REQUEST, NOTIFY, REPLY, ERROR = "request", "notification", "reply", "error"
 
 _BLANKS = b" \t\r\n"
-# What changes the depth by nothing is skipped by the regular expression engine in one go: scalars, whole strings, and
-# brackets two levels deep. That leaves few brackets to Python: 11 MB of monitor reply took 0.48 s without, 0.17 s with.
-_FLAT = rb'[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_NESTED = rb"%s|[\[{](?:%s|[\[{](?:%s)*+[\]}])*+[\]}]" % (_FLAT, _FLAT, _FLAT)
-_SKIPPED = re.compile(rb"(?:%s)*+" % _NESTED, re.DOTALL)
+# What changes the depth by nothing, scalars and whole strings, is skipped by the regular expression engine in one go.
+# No possessive quantifier: Python 3.11.2, Debian 12's, gives wrong matches for them. The classes are disjoint, so that a
+# failure costs no more than the text once; the count bounds what the engine keeps for it.
+_SKIPPED = re.compile(rb'[^"{}\[\]]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"{}\[\]]*){0,256}', re.DOTALL)
 _STRING_END = re.compile(rb'["\\]')
 _OPENING = b"{["
 _MEMBERS = frozenset({"method", "params", "result", "error", "id"})
