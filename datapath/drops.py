@@ -14,7 +14,6 @@ DROPS: tuple[tuple[str, str], ...] = (
     ("rx_no_buffer", "No packet buffer was free."),
     ("rx_bad_vnet_header", "The virtio-net header pointed outside the frame or named an unknown offload."),
     ("rx_port_disabled", "The receiving port is administratively down or does not receive."),
-    ("parse_truncated", "A header ended before its own length said so."),
     # -- no way to handle the packet
     ("miss_no_bridge", "The receiving port belongs to no bridge."),
     ("miss_failed", "The packet missed the cache and translation could not run."),
@@ -47,7 +46,6 @@ DROPS: tuple[tuple[str, str], ...] = (
     ("tx_no_gso", "A GSO frame was for an output that cannot segment."),
     ("tx_error", "The kernel refused the frame."),
     ("controller_queue_full", "The queue of packets for controllers was full."),
-    ("controller_rate_limited", "The controller's rate limit was exceeded."),
     ("out_of_memory", "Memory for the work could not be had."),
 )
 

@@ -16,7 +16,8 @@ from ofproto import flow_text
 from ofproto.controllers import Channel, ControllerConfig
 from ofproto.flow_table import FlowTables, RemovedFlow
 from ofproto.handlers import Description
-from ofproto.ports import PortDesc, PortStatsRow
+from ofproto.numbers import OFPP_LOCAL
+from ofproto.ports import OFPPC_PORT_DOWN, OFPPS_LINK_DOWN, PortDesc, PortStatsRow
 from ofproto.switch import BridgeHandle
 from vslib import vlog
 from vslib.errors import ConfigError
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 log = vlog.get("bridge")
 
-OFPP_LOCAL = 0xFFFFFFFE
-OFPPC_PORT_DOWN, OFPPS_LINK_DOWN = 1, 1
 PORT_ADDED, PORT_DELETED, PORT_MODIFIED = 0, 1, 2
 # What port-mod may change of OpenFlow's OFPPC_ bits: down, no-recv, no-flood, no-fwd, no-packet-in.
 PORT_MOD_BITS = 1 | 4 | 16 | 32 | 64
@@ -53,6 +52,11 @@ class RunningPort:
     vlan: DesiredPort | None = None
     peer: tuple[str, int] | None = None
     written: dict[str, Any] = field(default_factory=dict)  # columns as last written to the database
+
+    @property
+    def short_number(self) -> int:
+        """Return the number in its 16-bit form, in which the database and the log name ports."""
+        return self.number & 0xFFFF
 
     @property
     def link_up(self) -> bool:
@@ -137,7 +141,7 @@ class Bridge:
             self.last_number = port.number
         self.handle.set_port(port.number, link_up=port.link_up)
         self.ports_by_name[port.name] = self.numbers[port.number] = port
-        log.info("bridge %s: added interface %s on port %d", self.name, port.name, port.number & 0xFFFF)
+        log.info("bridge %s: added interface %s on port %d", self.name, port.name, port.short_number)
         self.channel.port_status(PORT_ADDED, port.describe())
 
     def del_port(self, port: RunningPort) -> None:
@@ -148,7 +152,7 @@ class Bridge:
             self.core.datapath.del_port(port.dp_port)
         if port.handle is not None:
             port.handle.close()
-        log.info("bridge %s: deleted interface %s on port %d", self.name, port.name, port.number & 0xFFFF)
+        log.info("bridge %s: deleted interface %s on port %d", self.name, port.name, port.short_number)
         self.channel.port_status(PORT_DELETED, port.describe())
 
     def link_changed(self, port: RunningPort, link: netdev.Link) -> None:

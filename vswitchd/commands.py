@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from datapath import dp_text
+from ofproto.numbers import OFPP_LOCAL
 from vslib import unixctl
 from vslib.unixctl import CommandError, Registry
 from vswitchd.devices import KINDS
@@ -42,7 +43,7 @@ def bridge_named(core: Core, name: str) -> Bridge:
 
 def port_text(number: int) -> str:
     """Return an OpenFlow port as fdb/show prints it."""
-    return LOCAL_TEXT if number == 0xFFFFFFFE else str(number)
+    return LOCAL_TEXT if number == OFPP_LOCAL else str(number)
 
 
 def fdb_show(daemon: Daemon, args: list[str]) -> str:

@@ -22,7 +22,6 @@ log = vlog.get("bridge")
 DATAPATH_TYPES = ("netdev", "system")
 DATAPATH_VERSION = "<built-in>"
 SCHEMA_VERSION = "8.8.0"
-LAST_WRITTEN_OFPORT = 65534
 # Interface.statistics key -> key of the datapath's counters.
 STATISTICS = {
     "collisions": None,
@@ -109,7 +108,7 @@ def interface_columns(core: Core, bridge: Bridge, port: RunningPort) -> dict[str
         "link_state": "up" if port.link_up else "down",
         "link_resets": port.link_resets,
         "mac_in_use": text_of_mac(link.mac),
-        "ofport": min(port.number, LAST_WRITTEN_OFPORT) if port.number > 0xFFFF else port.number,
+        "ofport": port.short_number,
         "error": None,
         "ifindex": link.ifindex,
         "statistics": statistics(core, bridge, port),

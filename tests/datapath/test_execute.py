@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from datapath.drops import number
 from datapath.ports.pipe import Offload
 from tests.datapath.forwarding import (
     DROP,
@@ -63,7 +64,7 @@ def test_program_sends(ops, sent):
     [
         ([], "no_output", 1),
         ([op(PUSH_VLAN, arg=0x81000005)], "no_output", 1),
-        ([op(DROP, arg=11)], "explicit_drop", 1),
+        ([op(DROP, arg=number("explicit_drop"))], "explicit_drop", 1),
         ([op(DROP, arg=9999)], "invalid_action", 1),
         ([out(9)], "tx_no_port", 1),
         ([out(70000)], "tx_no_port", 1),
