@@ -45,7 +45,7 @@ MATCHES = {
 OPS = st.one_of(
     st.integers(1, N_PORTS + 1).map(out),
     st.integers(1, N_PORTS).map(out),
-    st.sampled_from([op(PUSH_VLAN, arg=0x81001005), op(POP_VLAN), op(DROP, arg=11), punt(77)]),
+    st.sampled_from([op(PUSH_VLAN, arg=0x81001005), op(POP_VLAN), op(DROP, arg=number("explicit_drop")), punt(77)]),
     st.sampled_from([set_field("eth_src", b"\x0e" * 6), set_field("eth_dst", MACS[1], b"\xff\0\xff\0\xff\0")]),
 )
 FRAMES = st.builds(
