@@ -19,7 +19,7 @@ REQUEST, NOTIFY, REPLY, ERROR = "request", "notification", "reply", "error"
 
 _BLANKS = b" \t\r\n"
 # What changes the depth by nothing, scalars and whole strings, is skipped by the regular expression engine in one go.
-# No possessive quantifier: Python 3.11.2, Debian 12's, gives wrong matches for them. The classes are disjoint, so that a
+# No possessive quantifier: Python 3.11.2, Debian 12's, gives wrong matches for them. The classes are disjoint, so a
 # failure costs no more than the text once; the count bounds what the engine keeps for it.
 _SKIPPED = re.compile(rb'[^"{}\[\]]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"{}\[\]]*){0,256}', re.DOTALL)
 _STRING_END = re.compile(rb'["\\]')

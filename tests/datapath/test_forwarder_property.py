@@ -9,6 +9,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datapath.drops import number
 from datapath.parse import parse_frame
 from tests.datapath.forwarding import DROP, POP_VLAN, PUSH_VLAN, S, frame, op, out, punt, rig, rule, set_field
 from tests.oracle.megaflow_naive import NaiveSwitch
