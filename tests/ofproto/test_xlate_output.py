@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from datapath.drops import number
 from ofproto.switch import SwitchHandle
 from tests.ofproto.xlate_rig import (
     ALL,
@@ -134,4 +135,4 @@ def test_reason_of_a_packet_in(rig: Rig, acts: list[bytes], priority: int, reaso
 
 
 def test_a_port_of_no_bridge_is_not_translated() -> None:
-    assert SwitchHandle().translate(packet(in_port=9))[2] == 7
+    assert SwitchHandle().translate(packet(in_port=9))[2] == number("miss_no_bridge")

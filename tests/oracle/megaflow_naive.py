@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from datapath.drops import DROPS
+
 OUTPUT, SET, PUSH_VLAN, POP_VLAN, PUNT, DROP = 1, 2, 3, 4, 5, 6
 SLOT_ETH_DST, SLOT_ETH_SRC = 21, 22
 AT = {SLOT_ETH_DST: 0, SLOT_ETH_SRC: 6}  # where these slots stand in a frame
-DROP_NAMES = {11: "explicit_drop"}
+DROP_NAMES = [symbol for symbol, _ in DROPS]
 
 
 def masked(key: bytes, mask: bytes) -> int:
