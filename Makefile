@@ -41,7 +41,8 @@ check-debug: build
 	rm -rf build/debug-tree && mkdir -p build/debug-tree
 	git ls-files -z | xargs -0 cp --parents -t build/debug-tree
 	cd build/debug-tree && CYVSWITCH_DEBUG=1 ../../$(PY) setup.py -q build_ext --inplace --parallel 2
-	cd build/debug-tree && ../../$(PY) -m pytest -q -n 2 --dist loadfile tests
+	ln -s ../../.venv build/debug-tree/.venv
+	cd build/debug-tree && PYTHONPATH=$(CURDIR)/build/debug-tree $(PY) -m pytest -q -n 2 --dist loadfile tests
 
 # The same with the compiler's address and undefined-behaviour sanitizers; Python's own memory comes from malloc, so that a
 # read behind the end of a `bytes` is found too. The first finding ends the test process with a report.
