@@ -204,8 +204,8 @@ class Bridge:
         before = port.describe()
         mask &= PORT_MOD_BITS
         if mask & OFPPC_PORT_DOWN and port.handle is not None:
-            netdev.set_up(port.name, not config & OFPPC_PORT_DOWN)
-            port.link = netdev.link(port.name)
+            self.core.host.set_up(port.name, not config & OFPPC_PORT_DOWN)
+            port.link = self.core.host.link(port.name)
         port.config = (port.config & ~mask) | (config & mask & ~OFPPC_PORT_DOWN)
         self.handle.set_port(number, config=port.config, link_up=port.link_up)
         if port.describe() != before:

@@ -14,6 +14,7 @@ from ofproto.switch import SwitchHandle
 from vslib import clock as clock_module
 from vslib import vlog
 from vswitchd.bridge import Bridge
+from vswitchd.devices import Host
 
 log = vlog.get("vswitchd")
 
@@ -22,13 +23,18 @@ EXPIRE_PERIOD_S = 1.0  # time-outs of flows and MAC addresses are in whole secon
 
 
 class Core:
-    """Owns the datapath and the bridges; `start` needs a running event loop."""
+    """Owns the datapath and the bridges; `start` needs a running event loop.
 
-    def __init__(self, n_forwarders: int | None = None) -> None:
+    n_forwarders: threads, None = one per processor but one; inline: no threads, somebody calls `datapath.step`;
+    host: where the devices are, None = this computer.
+    """
+
+    def __init__(self, n_forwarders: int | None = None, *, inline: bool = False, host: Host | None = None) -> None:
+        self.host = host if host is not None else Host()
         self.clock = clock_module.CLOCK
         self.started_ns = self.clock.now_ns()
         self.switch = SwitchHandle()
-        self.datapath = Datapath(n_forwarders)
+        self.datapath = Datapath(n_forwarders, inline)
         self.datapath.set_miss_hook(self.switch.miss_hook)
         self.bridges: dict[str, Bridge] = {}
         self.status_changed: Callable[[], None] = lambda: None  # what the database is to hear of soon has changed

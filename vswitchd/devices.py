@@ -5,7 +5,8 @@ Opening raises ConfigError with the text for Interface.error. Thread rule: contr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from datapath.ports import netdev
@@ -80,15 +81,53 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def open_device(wanted: DesiredInterface, mac: bytes | None) -> Opened:
-    """Open the device of an interface; `mac` is what an internal device is to have, None = leave it.
+class Host:
+    """Where the devices are: this computer. Embedding puts memory in its place.
 
-    Raises ConfigError with Open vSwitch's text for the failure.
+    The methods are those of `datapath.ports.netdev` and raise as they do.
     """
-    kind = KINDS.get(wanted.kind)
-    if kind is None:
-        raise ConfigError(f"could not open network device {wanted.name} (Address family not supported by protocol)")
-    return kind.open(wanted, mac)
+
+    kinds: Mapping[str, Kind] = KINDS
+
+    def open(self, wanted: DesiredInterface, kind: str, mac: bytes | None) -> Opened:
+        """Open the device of an interface as `kind`; `mac` is what an internal device is to have, None = leave it.
+
+        Raises ConfigError with Open vSwitch's text for the failure.
+        """
+        row = self.kinds.get(kind)
+        if row is None:
+            raise ConfigError(f"could not open network device {wanted.name} (Address family not supported by protocol)")
+        return row.open(wanted, mac)
+
+    def link(self, name: str) -> netdev.Link:
+        """Return the state of a device."""
+        return netdev.link(name)
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is a device of this name."""
+        return netdev.exists(name)
+
+    def set_mac(self, name: str, mac: bytes) -> None:
+        """Set the MAC address of a device (6 bytes)."""
+        netdev.set_mac(name, mac)
+
+    def set_mtu(self, name: str, mtu: int) -> None:
+        """Set the MTU of a device, in bytes."""
+        netdev.set_mtu(name, mtu)
+
+    def set_up(self, name: str, up: bool) -> None:
+        """Bring a device up or down."""
+        netdev.set_up(name, up)
+
+    def delete_if_exists(self, name: str) -> bool:
+        """Remove a device if there is one; return whether there was."""
+        return netdev.delete_if_exists(name)
+
+    def fresh_mac(self) -> bytes:
+        """Return a MAC address (6 bytes) for a bridge that has none: a random, locally administered one."""
+        mac = bytearray(os.urandom(6))
+        mac[0] = mac[0] & 0xFE | 0x02
+        return bytes(mac)
 
 
 def interface_types() -> list[str]:

@@ -7,17 +7,15 @@ else goes on (DB.43).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from datapath.ports import netdev
 from vslib import vlog
 from vslib.errors import ConfigError
 from vswitchd.bridge import Bridge, RunningPort, find_port
 from vswitchd.core import Core
 from vswitchd.desired import Desired, DesiredBridge, DesiredInterface, DesiredPort, parse_mac
-from vswitchd.devices import KINDS, open_device
+from vswitchd.devices import Host
 
 log = vlog.get("bridge")
 
@@ -54,10 +52,10 @@ def effective_kind(wanted: DesiredInterface, bridge: DesiredBridge | None) -> st
 async def delete_bridges(change: Change) -> None:
     for name in [n for n in change.core.bridges if n not in change.desired.bridges]:
         bridge = change.core.bridges.pop(name)
-        owned = [p.name for p in bridge.ports_by_name.values() if KINDS[p.kind].owned]
+        owned = [p.name for p in bridge.ports_by_name.values() if change.core.host.kinds[p.kind].owned]
         await bridge.close()
         for device in owned:
-            netdev.delete_if_exists(device)
+            change.core.host.delete_if_exists(device)
 
 
 async def delete_ports(change: Change) -> None:
@@ -69,11 +67,12 @@ async def delete_ports(change: Change) -> None:
             if pair is not None and same_device(port, pair[1]) and port.link.present:
                 continue
             bridge.del_port(port)
-            if KINDS[port.kind].owned and (pair is None or effective_kind(pair[1], wanted_bridge) != port.kind):
-                netdev.delete_if_exists(port.name)
+            owned = change.core.host.kinds[port.kind].owned
+            if owned and (pair is None or effective_kind(pair[1], wanted_bridge) != port.kind):
+                change.core.host.delete_if_exists(port.name)
 
 
-def bridge_mac(wanted: DesiredBridge) -> bytes:
+def bridge_mac(host: Host, wanted: DesiredBridge) -> bytes:
     """Choose the bridge's MAC: configured, else the smallest global one of its devices, else a random local one."""
     if wanted.hwaddr is not None:
         return wanted.hwaddr
@@ -81,26 +80,24 @@ def bridge_mac(wanted: DesiredBridge) -> bytes:
     if local is not None and local.mac is not None:
         return local.mac
     found = [
-        netdev.link(i.name).mac
+        host.link(i.name).mac
         for port in wanted.ports
         for i in port.interfaces
-        if i.kind == "system" and i.name != wanted.name and netdev.exists(i.name)
+        if i.kind == "system" and i.name != wanted.name and host.exists(i.name)
     ]
     usable = [mac for mac in found if not mac[0] & (LOCAL_BIT | GROUP_BIT) and any(mac)]
     if usable:
         return min(usable)
-    if netdev.exists(wanted.name):  # a device that survived a restart keeps its address
-        return netdev.link(wanted.name).mac
-    random = bytearray(os.urandom(6))
-    random[0] = (random[0] & ~GROUP_BIT) | LOCAL_BIT
-    return bytes(random)
+    if host.exists(wanted.name):  # a device that survived a restart keeps its address
+        return host.link(wanted.name).mac
+    return host.fresh_mac()
 
 
 async def add_bridges(change: Change) -> None:
     for name, wanted in change.desired.bridges.items():
         if name in change.core.bridges:
             continue
-        bridge = Bridge(change.core, wanted, bridge_mac(wanted))
+        bridge = Bridge(change.core, wanted, bridge_mac(change.core.host, wanted))
         change.core.bridges[name] = bridge
         await bridge.channel.listen()
         log.info("bridge %s: using datapath ID %016x", name, bridge.datapath_id)
@@ -115,7 +112,7 @@ def add_one(change: Change, bridge: Bridge, port: DesiredPort, wanted: DesiredIn
         if taken is not None:
             raise ConfigError(f"could not open network device {wanted.name} (Device or resource busy)")
         number = bridge.pick_number(wanted)
-        opened = KINDS["internal"].open(wanted, mac) if kind == "internal" else open_device(wanted, mac)
+        opened = change.core.host.open(wanted, kind, mac)
     except (ConfigError, OSError) as error:
         change.errors[wanted.name] = str(error)
         log.warn("%s", error)
@@ -158,17 +155,17 @@ def set_vlan(bridge: Bridge, running: RunningPort, port: DesiredPort) -> None:
 
 def set_device(change: Change, bridge: Bridge, running: RunningPort, wanted: DesiredInterface) -> None:
     """Apply changed MAC address and MTU requests to a running device; a failure goes to change.errors."""
-    before = running.wanted
+    before, host = running.wanted, change.core.host
     if running.handle is None or (before.mac == wanted.mac and before.mtu_request == wanted.mtu_request):
         return
     try:
-        if not netdev.exists(running.name):  # it lives in another namespace and is its owner's there
+        if not host.exists(running.name):  # it lives in another namespace and is its owner's there
             return
         if wanted.mac is not None and running.kind == "internal":
-            netdev.set_mac(running.name, wanted.mac)
+            host.set_mac(running.name, wanted.mac)
         if wanted.mtu_request is not None:
-            netdev.set_mtu(running.name, wanted.mtu_request)
-        bridge.link_changed(running, netdev.link(running.name))
+            host.set_mtu(running.name, wanted.mtu_request)
+        bridge.link_changed(running, host.link(running.name))
     except (ConfigError, OSError) as error:
         change.errors[wanted.name] = str(error)
         log.warn("%s", error)
