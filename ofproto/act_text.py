@@ -12,7 +12,17 @@ from collections.abc import Callable, Iterator
 
 from ofproto.actions import KINDS
 from ofproto.fields import FIELDS, HEADER_NAMES, NUMBER, Field, by_name, subfield_name
-from ofproto.value_text import format_value, hex_text, mac_number, mac_text, number, parse_value, port_number, port_text
+from ofproto.value_text import (
+    format_value,
+    hex_text,
+    is_port_name,
+    mac_number,
+    mac_text,
+    number,
+    parse_value,
+    port_number,
+    port_text,
+)
 from vslib.errors import ConfigError
 
 _F_PUSH_VLAN, _F_LOAD, _F_64, _F_TABLE, _F_NXM = 1, 2, 4, 8, 16
@@ -307,7 +317,7 @@ def _split(text: str) -> Iterator[tuple[str, str]]:
 
 def _parse_one(name: str, arg: str) -> bytes:
     parser = _PARSERS.get(name.lower())
-    if parser is None and not arg and (name.isdigit() or name.startswith("0x")):
+    if parser is None and not arg and (name.isdigit() or name.startswith("0x") or is_port_name(name)):
         return _parse_output(name)
     if parser is None:
         raise ValueError("unknown or unsupported action")

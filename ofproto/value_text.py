@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from ofproto.fields import Field
@@ -17,6 +19,7 @@ PORT_NAMES: dict[str, int] = {
     "CONTROLLER": 0xFFFFFFFD, "LOCAL": 0xFFFFFFFE, "ANY": 0xFFFFFFFF, "NONE": 0xFFFFFFFF, "UNSET": 0xFFFFFFF7,
 }  # fmt: skip
 _NAME_OF_PORT = {number: name for name, number in reversed(PORT_NAMES.items())}
+_bridge_ports: ContextVar[Mapping[str, int]] = ContextVar("ports of the bridge by name")
 
 _CT_STATE = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 _TCP_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns")
@@ -41,10 +44,29 @@ def hex_text(value: int) -> str:
     return f"{value:#x}" if value else "0"
 
 
+@contextmanager
+def port_names(names: Mapping[str, int]) -> Iterator[None]:
+    """Let texts read meanwhile name ports; `names`: 32-bit OpenFlow port by name."""
+    token = _bridge_ports.set(names)
+    try:
+        yield
+    finally:
+        _bridge_ports.reset(token)
+
+
+def is_port_name(text: str) -> bool:
+    """Tell whether a text names a port of the bridge (see port_names), as it is or in double quotes."""
+    return text.strip('"') in _bridge_ports.get({})
+
+
 def port_number(text: str) -> int:
     """Return the 32-bit OpenFlow port of a number (reserved 16-bit ones too) or of a name; raises ValueError."""
+    if is_port_name(text):
+        return _bridge_ports.get()[text.strip('"')]
     if text.upper() in PORT_NAMES:
         return PORT_NAMES[text.upper()]
+    if not text[:1].isdigit() and _bridge_ports.get(None) is not None:
+        raise ValueError(f"no port is called {text!r}; there are: {', '.join(_bridge_ports.get()) or 'none'}")
     value = number(text, 0xFFFFFFFF)
     if 0xFF00 <= value < 0xFFFF0000:
         value = value + 0xFFFF0000 if value <= 0xFFFF else value
