@@ -122,6 +122,16 @@ def _tick() -> None:
     _timer = CLOCK.call_later(SLOT_S, _tick)
 
 
+def rows() -> list[dict[str, str | int | float]]:
+    """Return every counter as name, total and events per second over the last 5 s, minute and hour."""
+    found: list[dict[str, str | int | float]] = []
+    for name in sorted({*_counters, *_exports}):
+        slot, minute, hour = _histories.get(name, _History()).rates()
+        found.append({"name": name, "total": read_counter(name), "rate_5s": slot, "rate_minute": minute,
+                      "rate_hour": hour})  # fmt: skip
+    return found
+
+
 def show() -> str:
     """Return the text of ``coverage/show``: every counter that was ever hit, and how many were not."""
     totals = {name: read_counter(name) for name in sorted({*_counters, *_exports})}

@@ -69,7 +69,7 @@ def _complete(word: str, typed: str, long: Mapping[str, int]) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
-        raise ConfigError(f"unrecognized option '{word if '=' not in word else '--' + typed}'")
+        raise ConfigError(f"unrecognized option '{word}'")
     listed = "".join(f" '--{name}'" for name in names)
     raise ConfigError(f"option '{word}' is ambiguous; possibilities:{listed}")
 

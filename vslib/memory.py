@@ -17,8 +17,12 @@ def unregister(name: str) -> None:
     _sources.pop(name, None)
 
 
+def counts() -> dict[str, int]:
+    """Return what every source counts now, sorted by name."""
+    return {name: _sources[name]() for name in sorted(_sources)}
+
+
 def show() -> str:
-    """Return ``name:count`` pairs on one line, sorted by name."""
-    if not _sources:
-        return ""
-    return " ".join(f"{name}:{_sources[name]()}" for name in sorted(_sources)) + "\n"
+    """Return ``name:count`` pairs on one line, sorted by name; zeros are left out, as in Open vSwitch."""
+    text = " ".join(f"{name}:{count}" for name, count in counts().items() if count)
+    return text + "\n" if text else ""

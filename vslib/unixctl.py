@@ -1,19 +1,22 @@
 """Management commands over a unix socket, as ``ovs-appctl`` speaks it: string arguments, a string back (MG.01).
 
-``Registry`` maps names to functions, ``Server`` serves one on ``$OVS_RUNDIR/<name>.<pid>.ctl``; ``call`` and
-``call_sync`` are clients. Commands of every daemon (version, vlog, coverage, memory) are in each registry.
+``Registry`` maps names to functions, ``Server`` serves one on ``$OVS_RUNDIR/<name>.<pid>.ctl``; ``call`` is a client
+(``unixctl_client`` has those that need no event loop). Commands of every daemon (version, vlog, coverage, memory) are
+in each registry. After ``set-options --format json`` a connection gets JSON values, as from Open vSwitch 3.4 (AP.04).
 Thread rule: the loop's thread only.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from vslib import coverage, dirs, jsonrpc, memory, pidfile, stream, stream_unix, version, vlog
+from vslib import coverage, dirs, getopt_long, jsonrpc, memory, stream, version, vlog
 from vslib.errors import ConfigError, PeerError, SwitchError
+from vslib.unixctl_client import CommandError, call_sync, find
+
+__all__ = ["COMMANDS", "Command", "CommandError", "Registry", "Server", "call", "call_sync", "find", "register"]
 
 UNLIMITED = 1 << 30
 MAX_REQUEST_BYTES = 16 << 20
@@ -22,11 +25,11 @@ log = vlog.get("unixctl")
 _received = coverage.counter("unixctl_received")
 _replied = coverage.counter("unixctl_replied")
 
+SET_OPTIONS = "set-options"
+FORMATS = ("text", "json")
+
 Fn = Callable[[list[str]], str | Awaitable[str]]
-
-
-class CommandError(SwitchError):
-    """A command failed; its text is the error that the client prints."""
+JsonFn = Callable[[list[str]], Any]
 
 
 class Command(NamedTuple):
@@ -37,6 +40,14 @@ class Command(NamedTuple):
     min_args: int
     max_args: int
     fn: Fn
+    json_fn: JsonFn | None = None  # the same as a JSON value; without it the text is wrapped
+
+
+class Caller:
+    """What a connection has asked for."""
+
+    def __init__(self) -> None:
+        self.json = False
 
 
 class Registry:
@@ -48,19 +59,42 @@ class Registry:
         for command in _built_ins(self):
             self.commands[command.name] = command
 
-    def register(self, name: str, usage: str | None, min_args: int, max_args: int, fn: Fn) -> None:
+    def register(
+        self, name: str, usage: str | None, min_args: int, max_args: int, fn: Fn, json_fn: JsonFn | None = None
+    ) -> None:
         """Add the command ``name``; ``fn(args)`` returns the reply, at once or as a coroutine.
 
-        ``fn`` raises CommandError (or another SwitchError) to fail. A later command of the same name replaces it.
+        ``json_fn`` returns the same as a JSON value. Both raise CommandError (or another SwitchError) to fail. A later
+        command of the same name replaces it.
         """
-        self.commands[name] = Command(name, usage, min_args, max_args, fn)
+        self.commands[name] = Command(name, usage, min_args, max_args, fn, json_fn)
 
     def unregister(self, name: str) -> None:
         """Remove the command ``name``; harmless if there is none."""
         self.commands.pop(name, None)
 
-    async def run(self, name: str, args: list[str]) -> str:
-        """Return the reply of one command; raises CommandError with the text for the client."""
+    async def run(self, name: str, args: list[str], caller: Caller | None = None) -> Any:
+        """Return the reply of one command: its text or, for a caller that wants JSON, a JSON value.
+
+        Raises CommandError with the text for the client.
+        """
+        command = self._checked(name, args)
+        caller = caller or Caller()
+        try:
+            if name == SET_OPTIONS:
+                _set_options(caller, args)
+            if caller.json and command.json_fn is not None:
+                return command.json_fn(args)
+            result = command.fn(args)
+            text = result if isinstance(result, str) else await result
+        except SwitchError as error:
+            raise CommandError(str(error)) from error
+        except Exception as error:  # a bug in one command must not end the daemon
+            log.exception("command %s failed", name)
+            raise CommandError(f'"{name}" failed: internal error: {error!r}') from error
+        return {"reply": _line(text), "reply-format": "plain"} if caller.json else text
+
+    def _checked(self, name: str, args: list[str]) -> Command:
         command = self.commands.get(name)
         if command is None:
             raise CommandError(
@@ -70,23 +104,29 @@ class Registry:
             raise CommandError(f'"{name}" command requires at least {command.min_args} arguments')
         if len(args) > command.max_args:
             raise CommandError(f'"{name}" command takes at most {command.max_args} arguments')
-        try:
-            result = command.fn(args)
-            return result if isinstance(result, str) else await result
-        except SwitchError as error:
-            raise CommandError(str(error)) from error
-        except Exception as error:  # a bug in one command must not end the daemon
-            log.exception("command %s failed", name)
-            raise CommandError(f'"{name}" failed: internal error: {error!r}') from error
+        if not all(isinstance(arg, str) for arg in args):
+            raise CommandError(f'"{name}" command has non-string argument')
+        return command
+
+    def usages(self) -> dict[str, str]:
+        """Return the commands that ``list-commands`` shows, sorted, with their arguments."""
+        return {name: row.usage for name, row in sorted(self.commands.items()) if row.usage is not None}
 
     def list_commands(self) -> str:
         """Return the text of ``list-commands``."""
-        lines = ["The available commands are:"]
-        for name in sorted(self.commands):
-            usage = self.commands[name].usage
-            if usage is not None:
-                lines.append(f"  {name:<23} {usage}")
-        return "\n".join(lines) + "\n"
+        lines = [f"  {name:<23} {usage}" for name, usage in self.usages().items()]
+        return "\n".join(["The available commands are:", *lines]) + "\n"
+
+
+def _set_options(caller: Caller, args: list[str]) -> None:
+    """Act on the options that a client sets for its connection; raises ConfigError for one that is wrong."""
+    found, rest = getopt_long.parse(args, {"format": getopt_long.REQUIRED}, {})
+    if rest:
+        raise ConfigError(f'"{SET_OPTIONS}" takes no argument "{rest[0]}"')
+    for name, value in found:
+        if value not in FORMATS:
+            raise ConfigError(f"option {name} has invalid value {value}")
+        caller.json = value == "json"
 
 
 def _built_ins(registry: Registry) -> list[Command]:
@@ -115,19 +155,20 @@ def _built_ins(registry: Registry) -> list[Command]:
         return apply
 
     return [
-        Command("list-commands", "", 0, 0, lambda _: registry.list_commands()),
+        Command("list-commands", "", 0, 0, lambda _: registry.list_commands(), lambda _: registry.usages()),
         Command("help", None, 0, 0, lambda _: registry.list_commands()),
         Command("version", "", 0, 0, lambda _: version.version_text(registry.program)),
+        Command(SET_OPTIONS, "[--format text|json]", 1, 2, lambda _: ""),  # run() acts on the connection
         Command("vlog/set", "{spec | PATTERN:destination:pattern}", 0, UNLIMITED, vlog_set),
-        Command("vlog/list", "", 0, 0, lambda _: vlog.list_levels()),
+        Command("vlog/list", "", 0, 0, lambda _: vlog.list_levels(), lambda _: vlog.levels()),
         Command("vlog/list-pattern", "", 0, 0, lambda _: vlog.list_patterns()),
         Command("vlog/reopen", "", 0, 0, reopen),
         Command("vlog/close", "", 0, 0, close),
         Command("vlog/enable-rate-limit", "[module]...", 0, UNLIMITED, limit(True)),
         Command("vlog/disable-rate-limit", "[module]...", 0, UNLIMITED, limit(False)),
-        Command("coverage/show", "", 0, 0, lambda _: coverage.show()),
+        Command("coverage/show", "", 0, 0, lambda _: coverage.show(), lambda _: coverage.rows()),
         Command("coverage/read-counter", "COUNTER", 1, 1, lambda args: str(coverage.read_counter(args[0]))),
-        Command("memory/show", "", 0, 0, lambda _: memory.show()),
+        Command("memory/show", "", 0, 0, lambda _: memory.show(), lambda _: memory.counts()),
     ]
 
 
@@ -143,7 +184,7 @@ class Server:
         self.registry = registry if registry is not None else COMMANDS
         self.path = ""
         self._listener: stream.Listener | None = None
-        self._sessions: set[jsonrpc.Session] = set()
+        self._callers: dict[jsonrpc.Session, Caller] = {}
 
     async def start(self, path: str | None = None) -> str:
         """Listen at ``path`` (relative: in the run directory; default NAME.PID.ctl there) and return the full path.
@@ -160,23 +201,23 @@ class Server:
             self._handle,
             probe_s=0,
             max_message_bytes=MAX_REQUEST_BYTES,
-            on_close=self._sessions.discard,
+            on_close=self._forget,
             answer_echo=False,
         )
-        self._sessions.add(session)
+        self._callers[session] = Caller()
         session.start()
+
+    def _forget(self, session: jsonrpc.Session) -> None:
+        self._callers.pop(session, None)
 
     async def _handle(self, session: jsonrpc.Session, message: jsonrpc.Message) -> None:
         if message.kind != jsonrpc.REQUEST:
             raise PeerError(f"unexpected {message.kind} on a management connection")
         _received.inc()
-        args = message.params
-        if not all(isinstance(arg, str) for arg in args):
-            session.reply_error(message.id, _line(f'"{message.method}" command arguments must be strings'))
-            return
-        log.dbg("received request %s%s, id=%s", message.method, args, message.id)
+        log.dbg("received request %s%s, id=%s", message.method, message.params, message.id)
         try:
-            session.reply(message.id, _line(await self.registry.run(message.method, args)))
+            reply = await self.registry.run(message.method, message.params, self._callers.get(session))
+            session.reply(message.id, _line(reply) if isinstance(reply, str) else reply)
         except CommandError as error:
             session.reply_error(message.id, _line(str(error)))
         _replied.inc()
@@ -186,24 +227,13 @@ class Server:
         if self._listener is not None:
             await self._listener.close()
             self._listener = None
-        for session in list(self._sessions):
+        for session in list(self._callers):
             session.close("server is ending")
 
 
 def _line(text: str) -> str:
     """Return ``text`` ending in a newline, as clients print it raw."""
     return text if not text or text.endswith("\n") else text + "\n"
-
-
-def find(target: str) -> str:
-    """Return the socket path of ``target``, a path or a daemon's name; raises ConfigError if it does not run."""
-    if "/" in target:
-        return target
-    try:
-        pid = pidfile.read(pidfile.path_of(target))
-    except ConfigError as error:
-        raise ConfigError(f'cannot read pidfile of "{target}": {error}') from error
-    return os.path.join(dirs.rundir(), f"{target}.{pid}.ctl")
 
 
 async def call(target: str, command: str, *args: str, timeout_s: float | None = None) -> str:
@@ -226,32 +256,6 @@ async def call(target: str, command: str, *args: str, timeout_s: float | None = 
         raise ConfigError(f"{path}: transaction error ({session.close_reason})") from error
     finally:
         session.close()
-
-
-def call_sync(target: str, command: str, *args: str, timeout_s: float | None = 30.0) -> str:
-    """Do what ``call`` does without an event loop; ``timeout_s`` limits each wait for the socket."""
-    path = find(target)
-    try:
-        with stream_unix.connect_now(path, timeout_s) as sock:
-            message = jsonrpc.Message(kind=jsonrpc.REQUEST, method=command, params=list(args), id=0)
-            sock.sendall(jsonrpc.encode(message))
-            reply = jsonrpc.decode(_receive_one(sock, path))
-    except OSError as error:
-        raise ConfigError(f'cannot talk to "{path}" ({error.strerror or error})') from error
-    if reply.kind == jsonrpc.ERROR:
-        raise CommandError(_text(reply.error).rstrip("\n"))
-    return _text(reply.result)
-
-
-def _receive_one(sock: socket.socket, path: str) -> bytes:
-    splitter = jsonrpc.Splitter()
-    while True:
-        chunk = sock.recv(1 << 16)
-        if not chunk:
-            raise ConfigError(f"{path}: transaction error (connection closed)")
-        messages = splitter.feed(chunk)
-        if messages:
-            return messages[0]
 
 
 def _text(value: Any) -> str:

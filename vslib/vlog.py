@@ -404,12 +404,19 @@ def set_facility(name: str) -> None:
     _facility = FACILITIES[name.lower()]
 
 
+def levels() -> list[dict[str, str]]:
+    """Return the level of each module at each destination, sorted by module."""
+    return [
+        {"module": name} | {each: LEVEL_NAMES[_modules[name].levels[each]] for each in ("console", "syslog", "file")}
+        for name in sorted(_modules)
+    ]
+
+
 def list_levels() -> str:
     """Return the table of ``vlog/list``."""
     lines = ["                 console    syslog    file", "                 -------    ------    ------"]
-    for name in sorted(_modules):
-        levels = [LEVEL_NAMES[_modules[name].levels[each]] for each in ("console", "syslog", "file")]
-        lines.append(f"{name:<16}  {levels[0]:>4}       {levels[1]:>4}       {levels[2]:>4}")
+    for row in levels():
+        lines.append(f"{row['module']:<16}  {row['console']:>4}       {row['syslog']:>4}       {row['file']:>4}")
     return "\n".join(lines) + "\n"
 
 
