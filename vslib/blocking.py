@@ -240,3 +240,11 @@ def end_after(seconds: int, program: str) -> None:
 
     _signal.signal(_signal.SIGALRM, expire)
     _signal.alarm(seconds)
+
+
+def die_by_signals() -> None:
+    """End on ^C and on a closed pipe as C programs do: by the signal, without a traceback."""
+    import _signal
+
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
