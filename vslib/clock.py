@@ -15,7 +15,9 @@ import itertools
 import math
 import selectors
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from vslib.errors import ConfigError, InternalError
@@ -279,11 +281,14 @@ class _VirtualSelector(selectors.DefaultSelector):
         self._clock = clock
         self.until_ns: int | None = None  # run no further than this and then call on_idle
         self.on_idle: Callable[[], object] | None = None
+        self.other_work: Callable[[], object] | None = None  # done when nothing is ready; true: there may be more
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         events = super().select(0)
         if events or (timeout is not None and timeout <= 0):
             return events
+        if self.other_work is not None and self.other_work():
+            return []
         clock = self._clock
         next_ns = None if timeout is None else clock.now_ns() + max(1, math.ceil(timeout * NS_PER_S))
         past_end = next_ns is None or self.until_ns is None or next_ns > self.until_ns
@@ -311,6 +316,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return the virtual time in seconds."""
         return self.clock.now_ns() / NS_PER_S
 
+    def work_when_idle(self, work: Callable[[], object]) -> None:
+        """Have `work` called whenever nothing is ready, before time moves; what it returns tells if it did anything."""
+        self._virtual_selector.other_work = work
+
     def run_until_idle(self) -> None:
         """Run until nothing is ready, without moving the time."""
         self._run_until(None)
@@ -328,8 +337,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             selector.until_ns = selector.on_idle = None
 
 
+_here: ContextVar[Clock | None] = ContextVar("clock in use here", default=None)
+
+
+@contextmanager
+def using(clock: Clock) -> Iterator[None]:
+    """Make ``clock`` the one behind ``CLOCK`` for the block, and for the callbacks and tasks that it starts; nobody
+    else sees it.
+    """
+    token = _here.set(clock)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
 class _Current:
-    """Stands for the clock in use, so that ``from vslib.clock import CLOCK`` follows a later ``use()``."""
+    """Stands for the clock in use, so that ``from vslib.clock import CLOCK`` follows ``using()`` and ``use()``."""
 
     __slots__ = ("_clock",)
 
@@ -337,7 +361,7 @@ class _Current:
         self._clock = clock
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._clock, name)
+        return getattr(_here.get() or self._clock, name)
 
 
 def _release(waiter: asyncio.Future[None]) -> None:
