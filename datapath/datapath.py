@@ -19,6 +19,7 @@ from vslib.errors import ConfigError
 NS_PER_MS = 1_000_000
 FIRST_PORT = 1  # 0 is the datapath's own name
 PORTS_MAX = 65536
+NOBODY = 0xFFFFFFFF  # no forwarder receives from a port
 DEFAULT_MAX_IDLE_MS = 10_000
 DEFAULT_FLOW_LIMIT = 200_000
 
@@ -68,6 +69,7 @@ class Datapath:
         self._ports: dict[int, Any] = {}
         self._drops_before: dict[int, dict[str, int]] = {}  # what a port's handle had counted when it was attached
         self._drops_retired: dict[str, int] = {}  # of ports that have gone
+        self._held = False
         self._flow_limit = DEFAULT_FLOW_LIMIT
         self.max_idle_ms = DEFAULT_MAX_IDLE_MS
         self.flow_limit = DEFAULT_FLOW_LIMIT
@@ -109,7 +111,7 @@ class Datapath:
         if number in self._ports or not FIRST_PORT <= number < PORTS_MAX:
             raise ConfigError(f"port number {number} is {'taken' if number in self._ports else 'out of range'}")
         before = dict(handle.stats()["drops"])
-        self._core.attach(handle, number, self._least_loaded())
+        self._core.attach(handle, number, NOBODY if self._held else self._least_loaded())
         self._drops_before[number] = before
         self._ports[number] = handle
         return number
@@ -124,6 +126,15 @@ class Datapath:
         del self._ports[port_no]
         add_counts(self._drops_retired, handle.stats()["drops"])
         add_counts(self._drops_retired, self._drops_before.pop(port_no), -1)
+
+    def hold(self, held: bool) -> None:
+        """Receive from no port from now on (held), or from all again: for a start that waits for its flows (MG.10)."""
+        if held == self._held:
+            return
+        self._held = held
+        for number, handle in self._ports.items():
+            self._core.detach(handle)
+            self._core.attach(handle, number, NOBODY if held else self._least_loaded())
 
     def port_stats(self, port_no: int) -> dict[str, Any]:
         """Return the counters of a port (see PortHandle.stats). Raises ConfigError if there is none."""
@@ -161,10 +172,19 @@ class Datapath:
         if self._core.barrier(callback):
             self._core.call_soon(callback)
 
+    def barrier_pending(self) -> asyncio.Future[None] | None:
+        """Send a barrier and return what ends when each forwarder has passed it, None when that is so already;
+        somebody must call ``run_callbacks``.
+        """
+        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._core.barrier(lambda: None if passed.done() else passed.set_result(None)):
+            return None
+        return passed
+
     async def barrier_async(self) -> None:
         """Return when each forwarder has passed a barrier; somebody must call ``run_callbacks``."""
-        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if not self._core.barrier(lambda: None if passed.done() else passed.set_result(None)):
+        passed = self.barrier_pending()
+        if passed is not None:
             await passed
 
     def barrier_wait(self) -> None:

@@ -1,14 +1,17 @@
 """One OpenFlow connection of a bridge: its stream, its session, and what the controller asked for on it (CH.08, CH.09,
 CH.16).
 
-One task reads, handles and answers, in order: while a barrier waits or the peer does not take its answers, nothing more
-is read. Messages that nobody asked for (packet-ins, flow-removed, port-status) are written by others at any time.
+What is read is handled at once and in order, without a task; only a message that must wait (for the forwarders, or for
+a peer that does not take its answers) goes on in one, and nothing more is read meanwhile. Messages that nobody asked
+for (packet-ins, flow-removed, port-status) are written by others at any time.
 Thread rule: the control thread's event loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ofproto import packet_in, ports
@@ -26,13 +29,10 @@ from vslib.stream import Stream
 if TYPE_CHECKING:
     from ofproto.controllers import Channel
 
-READ_BYTES = 1 << 16
 OUTPUT_HIGH_BYTES = 1 << 18  # more waits for the peer before the next message is handled (CH.16)
 PACKET_IN_HIGH_BYTES = 1 << 20  # packet-ins are dropped while more than this waits
 OUTPUT_MAX_BYTES = 1 << 26  # a peer that lets this much pile up is dropped
-SLICE_NS = 10_000_000  # the loop is let go after this time, or
-SLICE_EVENTS = 256  # after this many events
-FLOW_MODS_A_RUN = 512
+SLICE_NS = 10_000_000  # the loop is let go after this time
 DEFAULT_MISS_SEND_LEN = 128
 PACKET_INS = sum(
     1 << r for r in (packet_in.NO_MATCH, packet_in.ACTION, packet_in.ACTION_SET, packet_in.GROUP, packet_in.PACKET_OUT)
@@ -77,8 +77,9 @@ class Connection:
         self.lost = ""  # why it ended
         self._on_negotiated = on_negotiated
         self._timer: Handle | None = None
-        self._sliced_ns = 0
-        self._sliced_events = 0
+        self._events: deque[Event] = deque()
+        self._worker: asyncio.Task[None] | None = None  # while something must be waited for
+        self._over: asyncio.Future[None] | None = None
         self.role = ROLE_EQUAL
         self.miss_send_len = 0 if service else DEFAULT_MISS_SEND_LEN
         self.controller_id = 0
@@ -120,101 +121,148 @@ class Connection:
             return False
         return bool(self.async_masks[kind][self.role == ROLE_SECONDARY] >> reason & 1)
 
-    # -- the one task
+    # -- reading and handling, in order
 
     async def run(self) -> str:
         """Talk until the connection ends and return why; the stream is closed then."""
+        self._over = asyncio.get_running_loop().create_future()
         try:
-            await self._talk()
-        except ConnectionError as error:
-            self.lost = (
-                self.lost
-                or (error.strerror if isinstance(error, OSError) and error.strerror else str(error))
-                or "Connection reset by peer"
-            )
+            self.flush()
+            self.stream.hand_over(self._arrived, self._ended)
+            await self._over
+            self.flush()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_work()
             self.stream.close()
             self.session.state = "LOST"
         return self.lost
 
-    async def _talk(self) -> None:
+    def _stop_work(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._worker is not None:
+            self._worker.cancel()
+
+    def _ended(self, error: Exception | None) -> None:
+        """The stream is at its end; what was read before it is still handled."""
+        if self._worker is None or error is not None:
+            self._end(_reason(error) if error is not None else "End of file")
+
+    def _end(self, reason: str) -> None:
+        self.lost = self.lost or reason
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    def _arrived(self, data: bytes) -> None:
+        """Handle what was read, up to the first message that must wait for something."""
+        _received.inc()
+        if self.heard is not None:
+            self.heard()
+        self._events.extend(self.session.receive(data))
+        if self._worker is not None:
+            return
+        waiting = self._handle_some()
         self.flush()
-        while not self.lost:
-            data = await self._read()
-            if not data:
-                self.lost = self.lost or "End of file"
-                return
-            _received.inc()
-            if self.heard is not None:
-                self.heard()
-            for event in self.session.receive(data):
-                await _EVENTS[type(event)](self, event)
-                await self.flush_and_drain()
-                await self._let_others_run()
-            await self.flush_and_drain()
+        if self.lost:
+            self._end(self.lost)
+        elif waiting is not None or self._events or self.stream.queued_bytes > OUTPUT_HIGH_BYTES:
+            self.stream.pause()
+            if self.listening is not None:
+                self.listening(False)
+            self._worker = asyncio.get_running_loop().create_task(self._work(waiting))
+        elif self.session.deadline_ms is not None:
             self._arm_timer()
 
-    async def _read(self) -> bytes:
+    def _handle_some(self) -> Awaitable[None] | None:
+        """Handle events for a slice of time at most; returns what to wait for before the next."""
+        events, end_ns = self._events, 0
+        while events and not self.lost:
+            event = events.popleft()
+            waiting = _EVENTS[type(event)](self, event)
+            if waiting is not None:
+                return waiting
+            if not events:
+                break
+            end_ns = end_ns or CLOCK.now_ns() + SLICE_NS
+            if CLOCK.now_ns() >= end_ns:
+                break
+        return None
+
+    async def _work(self, waiting: Awaitable[None] | None) -> None:
+        """Handle the rest of what was read while the stream pauses, then let it read again."""
+        try:
+            while not self.lost:
+                if waiting is not None:
+                    await waiting
+                await self.flush_and_drain()
+                if not self._events:
+                    break
+                await CLOCK.sleep(0)
+                waiting = self._handle_some()
+        except ConnectionError as error:
+            self._end(_reason(error))
+        finally:
+            self._worker = None
+        if self.lost:
+            self._end(self.lost)
+            return
+        self._arm_timer()
         if self.listening is not None:
             self.listening(True)
-        data = await self.stream.read(READ_BYTES)
-        if self.listening is not None:
-            self.listening(False)
-        return data
+        self.stream.resume()
 
-    async def _let_others_run(self) -> None:
-        self._sliced_events += 1
-        if self._sliced_events >= SLICE_EVENTS or CLOCK.now_ns() - self._sliced_ns >= SLICE_NS:
-            await CLOCK.sleep(0)
-            self._sliced_ns, self._sliced_events = CLOCK.now_ns(), 0
-
-    async def _negotiated(self, event: Negotiated) -> None:
+    def _negotiated(self, event: Negotiated) -> None:
         if self._on_negotiated is not None:
             self._on_negotiated()
         self.channel.wishes_changed()
 
-    async def _lost(self, event: Lost) -> None:
+    def _lost(self, event: Lost) -> None:
         log.warn("%s: connection dropped (%s)", self.name, event.reason, rl=_errors_limit)
         self.lost = "Protocol error"
 
-    async def _request(self, request: Request) -> None:
+    def _request(self, request: Request) -> Awaitable[None] | None:
         try:
             waiting = HANDLERS[request.kind.handler](self, request)
-            if waiting is not None:
-                await waiting
-        except OpenFlowError as error:
-            self.session.error(error.name, request.data, request.kind.name)
-        except ConfigError as error:  # a frame too long for any buffer, a device that will not go down
-            log.warn("%s: %s: %s", self.name, request.kind.name, error, rl=_errors_limit)
-            self.session.error("OFPBRC_EPERM", request.data, request.kind.name)
+        except Exception as error:
+            self._failed(request, error)
+            return None
+        return None if waiting is None else self._wait_for(request, waiting)
+
+    async def _wait_for(self, request: Request, waiting: Awaitable[None]) -> None:
+        try:
+            await waiting
         except ConnectionError:
             raise
-        except Exception:  # our bug: the peer is told that it will get nothing, and everything else goes on
-            log.exception("%s: %s failed: %s", self.name, request.kind.name, request.data[:64].hex())
-            self.session.error("OFPBRC_EPERM", request.data, request.kind.name)
+        except Exception as error:
+            self._failed(request, error)
 
-    async def _flow_mods(self, event: FlowMods) -> None:
-        """Apply a run of flow-mods, a part at a time so that the loop never waits long."""
+    def _failed(self, request: Request, error: Exception) -> None:
+        """Answer a request that raised; our bug is logged, and everything else goes on."""
+        name = "OFPBRC_EPERM"
+        if isinstance(error, OpenFlowError):
+            name = error.name
+        elif isinstance(error, ConfigError):  # a frame too long for any buffer, a device that will not go down
+            log.warn("%s: %s: %s", self.name, request.kind.name, error, rl=_errors_limit)
+        else:
+            log.exception("%s: %s failed: %s", self.name, request.kind.name, request.data[:64].hex())
+        self.session.error(name, request.data, request.kind.name)
+
+    def _flow_mods(self, event: FlowMods) -> None:
+        """Apply a run of flow-mods; what one read brings is a millisecond's work."""
         messages = event.messages
-        for first in range(0, len(messages), FLOW_MODS_A_RUN):
-            part = messages[first : first + FLOW_MODS_A_RUN]
-            if self.role == ROLE_SECONDARY:
-                for message in part:
-                    self.session.error("OFPBRC_IS_SECONDARY", message, "OFPT_FLOW_MOD")
-                continue
-            try:
-                removed, errors = self.bridge.flows.apply_many(part, self.table_in_command)
-            except Exception:
-                log.exception("%s: flow_mod failed", self.name)
-                removed, errors = [], [(i, OpenFlowError("OFPFMFC_UNKNOWN")) for i in range(len(part))]
-            for index, error in errors:
-                self.session.error(error.name, part[index], "OFPT_FLOW_MOD")
-            if removed:
-                self.bridge.flow_removed_ready(removed)
-            await self.flush_and_drain()
-            await self._let_others_run()
+        if self.role == ROLE_SECONDARY:
+            for message in messages:
+                self.session.error("OFPBRC_IS_SECONDARY", message, "OFPT_FLOW_MOD")
+            return
+        try:
+            removed, errors = self.bridge.flows.apply_many(messages, self.table_in_command)
+        except Exception:
+            log.exception("%s: flow_mod failed", self.name)
+            removed, errors = [], [(i, OpenFlowError("OFPFMFC_UNKNOWN")) for i in range(len(messages))]
+        for index, error in errors:
+            self.session.error(error.name, messages[index], "OFPT_FLOW_MOD")
+        if removed:
+            self.bridge.flow_removed_ready(removed)
 
     # -- output
 
@@ -277,7 +325,13 @@ class Connection:
             self.flush()
 
 
-_EVENTS: dict[type[Event], Callable[[Connection, Any], Any]] = {
+def _reason(error: Exception) -> str:
+    """Return why the stream broke, as the system says it."""
+    known = error.strerror if isinstance(error, OSError) else None
+    return known or str(error) or "Connection reset by peer"
+
+
+_EVENTS: dict[type[Event], Callable[[Connection, Any], Awaitable[None] | None]] = {
     Request: Connection._request,
     FlowMods: Connection._flow_mods,
     Negotiated: Connection._negotiated,

@@ -80,7 +80,7 @@ class Switchboard(Protocol):
     def packet_out(self, frame: bytes, in_port: int, ofacts: bytes) -> None: ...
     def switch_config(self, *, frag_mode: int, miss_punt: bool, ttl_punt: bool) -> None: ...
     async def fresh_counts(self) -> None: ...
-    async def barrier(self) -> None: ...
+    def barrier(self) -> Awaitable[None] | None: ...
     def flow_removed_ready(self, removed: list[Any]) -> None: ...
 
 
@@ -105,9 +105,17 @@ def echo_request(conn: Connection, request: Request) -> None:
     conn.session.reply(request, "OFPT_ECHO_REPLY", request.data[request.offset :])
 
 
-async def barrier(conn: Connection, request: Request) -> None:
-    """Answer when every forwarder handles what it receives by all earlier edits (MS.36)."""
-    await conn.bridge.barrier()
+def barrier(conn: Connection, request: Request) -> Awaitable[None] | None:
+    """Answer when every forwarder handles what it receives by all earlier edits: at once when all sleep (MS.36)."""
+    passing = conn.bridge.barrier()
+    if passing is not None:
+        return _answer_barrier(conn, request, passing)
+    conn.session.reply(request, "OFPT_BARRIER_REPLY")
+    return None
+
+
+async def _answer_barrier(conn: Connection, request: Request, passing: Awaitable[None]) -> None:
+    await passing
     conn.session.reply(request, "OFPT_BARRIER_REPLY")
 
 

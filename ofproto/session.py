@@ -200,7 +200,7 @@ class Session:
     @property
     def deadline_ms(self) -> int | None:
         """Return when `expire` has something to do, None for never."""
-        return min((p.deadline_ms for p in self._partials.values()), default=None)
+        return min(p.deadline_ms for p in self._partials.values()) if self._partials else None
 
     def expire(self) -> None:
         """Give up multipart requests whose last part did not come in time."""

@@ -11,6 +11,7 @@ import abc
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -19,11 +20,11 @@ from typing import Any
 from vslib import coverage, stream_tls, stream_unix, vlog
 from vslib.clock import CLOCK
 from vslib.errors import ConfigError
+from vslib.stream_carrier import CHUNK_BYTES, Carrier, OnData, OnEnd
 from vslib.stream_target import Target, join_host, parse_target
 
 __all__ = ["Listener", "MemoryStream", "SocketStream", "Stream", "connect", "listen", "pair", "parse_target"]
 
-READ_LIMIT_BYTES = 1 << 18
 WRITE_LIMIT_BYTES = 1 << 16  # drain() waits above this
 BACKLOG = 64
 CONNECT_TRIES = 50  # of a unix listener whose backlog is full
@@ -54,6 +55,20 @@ class Stream(abc.ABC):
     async def drain(self) -> None:
         """Wait until the output queue is short again; raises ConnectionError when the connection broke."""
 
+    @abc.abstractmethod
+    def hand_over(self, on_data: OnData, on_end: OnEnd) -> None:
+        """Read no more by `read`: call `on_data` with bytes as they come and `on_end` at the end, perhaps repeatedly,
+        with the error that broke the connection or None.
+        """
+
+    @abc.abstractmethod
+    def pause(self) -> None:
+        """Hand nothing over until `resume`, and let the peer wait."""
+
+    @abc.abstractmethod
+    def resume(self) -> None:
+        """Hand over again."""
+
     @property
     @abc.abstractmethod
     def queued_bytes(self) -> int:
@@ -73,29 +88,38 @@ class Stream(abc.ABC):
 
 
 class SocketStream(Stream):
-    """A stream over an asyncio reader and writer."""
+    """A stream over a socket of the event loop."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str) -> None:
+    def __init__(self, carrier: Carrier, name: str) -> None:
         self.name = name
-        self._reader = reader
-        self._writer = writer
+        self._carrier = carrier
+        self._transport = carrier.transport
         _opened.inc()
 
     async def read(self, max_bytes: int = 1 << 16) -> bytes:
         try:
-            return await self._reader.read(max_bytes)
+            return await self._carrier.read(max_bytes)
         except ConnectionError:
             raise
         except OSError as error:
             raise ConnectionError(str(error)) from error
 
+    def hand_over(self, on_data: OnData, on_end: OnEnd) -> None:
+        self._carrier.hand_over(on_data, on_end)
+
+    def pause(self) -> None:
+        self._carrier.pause()
+
+    def resume(self) -> None:
+        self._carrier.resume()
+
     def write(self, data: bytes) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(data)
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     async def drain(self) -> None:
         try:
-            await self._writer.drain()
+            await self._carrier.drain()
         except ConnectionError:
             raise
         except OSError as error:
@@ -103,12 +127,12 @@ class SocketStream(Stream):
 
     @property
     def queued_bytes(self) -> int:
-        return int(self._writer.transport.get_write_buffer_size())
+        return int(self._transport.get_write_buffer_size())
 
     @property
     def sock(self) -> socket.socket | None:
         """The socket, for options and addresses; None once closed."""
-        found: socket.socket | None = self._writer.get_extra_info("socket")
+        found: socket.socket | None = self._transport.get_extra_info("socket")
         return found
 
     @property
@@ -120,23 +144,23 @@ class SocketStream(Stream):
         return pid, uid, gid
 
     def close(self) -> None:
-        self._writer.close()
+        self._transport.close()
 
     def abort(self) -> None:
-        self._writer.transport.abort()
+        self._transport.abort()
 
     async def wait_closed(self) -> None:
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        await self._carrier.wait_lost()
 
 
 class _Pipe:
     """One direction of a memory pair: bytes that were written and not yet read."""
 
-    __slots__ = ("broken", "data", "ended", "readable", "writable")
+    __slots__ = ("broken", "data", "deliver", "ended", "readable", "writable")
 
     def __init__(self) -> None:
         self.data = bytearray()
+        self.deliver: Callable[[], None] | None = None  # to be called soon when there is news for the reader
         self.ended = False  # the writer closed: read the rest, then the end
         self.broken = False  # the reader closed: writing has no sense any more
         self.readable: asyncio.Future[None] | None = None
@@ -147,6 +171,12 @@ class _Pipe:
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
         self.readable = self.writable = None
+        self.tell()
+
+    def tell(self) -> None:
+        """Have the reader that bytes are handed to look, in the loop's next turn."""
+        if self.deliver is not None:
+            asyncio.get_running_loop().call_soon(self.deliver)
 
 
 class MemoryStream(Stream):
@@ -157,6 +187,9 @@ class MemoryStream(Stream):
         self._in = inward
         self._out = outward
         self._closed = False
+        self._paused = False
+        self._on_data: OnData | None = None
+        self._on_end: OnEnd | None = None
 
     async def read(self, max_bytes: int = 1 << 16) -> bytes:
         pipe = self._in
@@ -166,12 +199,34 @@ class MemoryStream(Stream):
             await asyncio.shield(pipe.readable)
         if self._closed:
             return b""
+        return self._take(max_bytes)
+
+    def _take(self, max_bytes: int) -> bytes:
+        pipe = self._in
         data = bytes(pipe.data[:max_bytes])
         del pipe.data[:max_bytes]
         if len(pipe.data) <= WRITE_LIMIT_BYTES and pipe.writable is not None and not pipe.writable.done():
             pipe.writable.set_result(None)
             pipe.writable = None
         return data
+
+    def hand_over(self, on_data: OnData, on_end: OnEnd) -> None:
+        self._on_data, self._on_end = on_data, on_end
+        self._in.deliver = self._deliver
+        self._deliver()
+
+    def _deliver(self) -> None:
+        while self._in.data and not self._paused and not self._closed and self._on_data is not None:
+            self._on_data(self._take(CHUNK_BYTES))
+        if (self._in.ended or self._closed) and not self._paused and self._on_end is not None:
+            self._on_end(None)
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self._deliver()
 
     def write(self, data: bytes) -> None:
         pipe = self._out
@@ -181,6 +236,7 @@ class MemoryStream(Stream):
         if pipe.readable is not None and not pipe.readable.done():
             pipe.readable.set_result(None)
             pipe.readable = None
+        pipe.tell()
 
     async def drain(self) -> None:
         pipe = self._out
@@ -225,16 +281,24 @@ async def connect(target: str, default_port: int | None = None, *, source: tuple
     parsed = parse_target(target, default_port)
     if parsed.passive:
         raise ConfigError(f"{target}: not an active connection method")
+    loop = asyncio.get_running_loop()
     if parsed.carrier == "unix":
         sock = await _connect_unix(parsed.path)
-        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=READ_LIMIT_BYTES)
-        return SocketStream(reader, writer, target)
+        _, carrier = await loop.create_unix_connection(Carrier, sock=sock)
+        return SocketStream(carrier, target)
     tls = stream_tls.context(server=False) if parsed.carrier == "ssl" else None
-    reader, writer = await asyncio.open_connection(
-        parsed.host, parsed.port, ssl=tls, local_addr=source, limit=READ_LIMIT_BYTES
-    )
-    _no_delay(writer)
-    return SocketStream(reader, writer, target)
+    try:
+        _, carrier = await loop.create_connection(Carrier, parsed.host, parsed.port, ssl=tls, local_addr=source)
+    except OSError as error:
+        raise _one_error(error) from error
+    _no_delay(carrier)
+    return SocketStream(carrier, target)
+
+
+def _one_error(error: OSError) -> OSError:
+    """Return an error with a number for asyncio's text about several addresses that all failed."""
+    numbers = [int(n) for n in re.findall(r"\[Errno (\d+)\]", str(error))] if error.errno is None else []
+    return OSError(numbers[-1], os.strerror(numbers[-1])) if numbers else error
 
 
 async def _connect_unix(path: str) -> socket.socket:
@@ -246,8 +310,8 @@ async def _connect_unix(path: str) -> socket.socket:
     return stream_unix.connect_now(path)
 
 
-def _no_delay(writer: asyncio.StreamWriter) -> None:
-    sock: socket.socket | None = writer.get_extra_info("socket")
+def _no_delay(carrier: Carrier) -> None:
+    sock: socket.socket | None = carrier.transport.get_extra_info("socket")
     if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -263,25 +327,35 @@ class Listener:
         self._identity = stream_unix.identity(target.path) if target.carrier == "unix" else None
         self._server: asyncio.AbstractServer | None = None
         self._serial = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         _listened.inc()
 
     async def start(self) -> None:
         """Begin to accept connections."""
+        loop = asyncio.get_running_loop()
         if self._parsed.carrier == "unix":
-            self._server = await asyncio.start_unix_server(self._accepted, sock=self._sock, limit=READ_LIMIT_BYTES)
+            self._server = await loop.create_unix_server(self._carrier, sock=self._sock)
             return
         tls = stream_tls.context(server=True) if self._parsed.carrier == "ssl" else None
-        self._server = await asyncio.start_server(self._accepted, sock=self._sock, ssl=tls, limit=READ_LIMIT_BYTES)
+        self._server = await loop.create_server(self._carrier, sock=self._sock, ssl=tls)
+
+    def _carrier(self) -> Carrier:
+        return Carrier(self._made)
+
+    def _made(self, carrier: Carrier) -> None:
+        task = asyncio.get_running_loop().create_task(self._accepted(carrier))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @property
     def port(self) -> int:
         """The TCP port that is bound (the kernel's choice if the target said 0), 0 for a unix socket."""
         return 0 if self._parsed.carrier == "unix" else int(self._sock.getsockname()[1])
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accepted(self, carrier: Carrier) -> None:
         self._serial += 1
-        stream = SocketStream(reader, writer, self._peer_name(writer))
-        _no_delay(writer)
+        stream = SocketStream(carrier, self._peer_name(carrier))
+        _no_delay(carrier)
         try:
             result = self._on_connect(stream)
             if result is not None:
@@ -292,10 +366,10 @@ class Listener:
             log.exception("%s: connection handler failed", self.target)
             stream.abort()
 
-    def _peer_name(self, writer: asyncio.StreamWriter) -> str:
+    def _peer_name(self, carrier: Carrier) -> str:
         if self._parsed.carrier == "unix":
             return f"unix#{self._serial}"
-        peer = writer.get_extra_info("peername") or ("?", 0)
+        peer = carrier.transport.get_extra_info("peername") or ("?", 0)
         return f"{self._parsed.carrier}:{join_host(peer[0], peer[1])}"
 
     async def close(self) -> None:

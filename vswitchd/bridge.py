@@ -7,7 +7,7 @@ control thread only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -229,9 +229,11 @@ class Bridge:
         self.core.datapath.push_credits(callback=lambda: None if counted.done() else counted.set_result(None))
         await counted
 
-    async def barrier(self) -> None:
-        """Return when every forwarder uses the tables of now and packet-outs so far are done."""
-        await self.core.datapath.barrier_async()
+    def barrier(self) -> Awaitable[None] | None:
+        """Return what ends when every forwarder uses the tables of now and packet-outs so far are done; None when that
+        is so already.
+        """
+        return self.core.datapath.barrier_pending()
 
     def flow_removed_ready(self, removed: list[RemovedFlow]) -> None:
         """Collect the final counts of removed flows from the forwarders, then send the flow-removed messages."""
