@@ -45,9 +45,15 @@ class PidFile:
         _held.pop(self._key, None)
 
 
-def create(path: str) -> PidFile:
-    """Make and lock the pid file; raises ConfigError if another process holds it or it cannot be written."""
+def create(path: str, overwrite: bool = False) -> PidFile:
+    """Make and lock the pid file; raises ConfigError if another process holds it or it cannot be written.
+
+    ``overwrite``: put a new file in the place of one that another process holds (--overwrite-pidfile).
+    """
     while True:
+        if overwrite:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         _refuse_own(path)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

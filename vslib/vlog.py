@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from vslib import vlog_pattern
 from vslib.clock import CLOCK
@@ -259,14 +260,36 @@ def close_console() -> None:
     _close("console")
 
 
-def open_syslog(path: str = DEVICE_LOG) -> None:
-    """Send lines to the syslog daemon's datagram socket; lines that it cannot take at once are lost."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+def open_syslog(method: str = "libc") -> None:
+    """Send lines to a syslog daemon by datagrams; those that it cannot take at once are lost.
+
+    ``method`` is that of --syslog-method: libc (``/dev/log``), unix:FILE, udp:HOST:PORT, null. Raises ConfigError.
+    """
+    kind, _, where = method.partition(":")
+    if kind == "udp":
+        family, address = _udp_address(where)
+    elif method == "libc" or (kind == "unix" and where):
+        family, address = socket.AF_UNIX, where or DEVICE_LOG
+    elif method == "null":
+        _close("syslog")
+        return
+    else:
+        raise ConfigError(f"unsupported syslog method '{method}'")
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 
     def write(line: str) -> None:
-        sock.sendto(line.encode("utf-8", "replace")[:8192], path)
+        sock.sendto(line.encode("utf-8", "replace")[:8192], address)
 
     _open("syslog", write)
+
+
+def _udp_address(where: str) -> tuple[socket.AddressFamily, Any]:
+    host, _, port = where.rpartition(":")
+    try:
+        [(family, _, _, _, address), *_] = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"syslog: {where} is not HOST:PORT of a reachable daemon ({error})") from error
+    return family, address
 
 
 def close_syslog() -> None:

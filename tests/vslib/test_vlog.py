@@ -190,7 +190,7 @@ def test_rate_limits_can_be_switched_off_by_module(log_file):
 
 def test_syslog_gets_datagrams_and_its_absence_harms_nobody(tmp_path):
     path = str(tmp_path / "log")
-    vlog.open_syslog(path)
+    vlog.open_syslog(f"unix:{path}")
     vlog.get("bridge").info("nobody listens")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
