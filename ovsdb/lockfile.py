@@ -25,6 +25,29 @@ def lock_path(path: str) -> str:
     return os.path.join(directory, f".{name}.~lock~")
 
 
+def holder(path: str) -> int:
+    """Return the process that has the database file ``path`` open under this lock, 0 if none does.
+
+    Never to be asked for a file that this process holds: closing what is opened here would drop the lock.
+    """
+    try:
+        fd = os.open(lock_path(path), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return _ask_holder(fd)
+    finally:
+        os.close(fd)
+
+
+def _ask_holder(fd: int) -> int:
+    question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    with contextlib.suppress(OSError):
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, question))
+        return int(pid) if kind != fcntl.F_UNLCK else 0
+    return 0
+
+
 class LockFile:
     """The exclusive lock on one database file."""
 
@@ -42,22 +65,15 @@ class LockFile:
         try:
             fcntl.fcntl(self._fd, fcntl.F_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         except OSError as error:
-            holder = self._holder()
+            held_by = _ask_holder(self._fd)
             os.close(self._fd)
-            reason = f"{self.path} is locked by pid {holder}" if holder else error.strerror
+            reason = f"{self.path} is locked by pid {held_by}" if held_by else error.strerror
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 reason = error.strerror
             raise ConfigError(f"{path}: cannot lock database: {reason}") from error
         status = os.fstat(self._fd)
         self._key = (status.st_dev, status.st_ino)
         _held[self._key] = self._fd
-
-    def _holder(self) -> int:
-        question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        with contextlib.suppress(OSError):
-            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(self._fd, fcntl.F_GETLK, question))
-            return int(pid) if kind != fcntl.F_UNLCK else 0
-        return 0
 
     def release(self) -> None:
         """Give the lock up; the file stays, as ovsdb-server leaves it."""
