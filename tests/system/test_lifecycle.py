@@ -106,7 +106,7 @@ def test_a_killed_daemon_leaves_a_database_and_devices_that_the_next_one_takes(t
             stale = daemon.sock("ctl")
             daemon.kill()
             daemon.start()
-            stale.unlink()
+            assert not stale.exists()
             assert near.ping(far) == 5
         daemon.vsctl("del-br", bridge)
 
