@@ -22,7 +22,7 @@ from ovsdb.atoms import UNLIMITED, ZERO_UUID, Datum, Type, apply_diff
 from ovsdb.error import OvsdbError
 from ovsdb.idl_row import NewRow, Replica, Row
 from ovsdb.idl_txn import TryAgain, Txn, TxnError
-from vslib import clock, jsonrpc, stream, vlog
+from vslib import clock, jsonrpc, reconnect, stream, vlog
 from vslib.errors import ConfigError, PeerError, SwitchError
 
 __all__ = ["Change", "Idl", "NewRow", "Replica", "Row", "TryAgain", "Txn", "TxnError"]
@@ -104,24 +104,38 @@ class Idl:
             raise
 
     async def _keep(self, target: str, ready: asyncio.Future[None]) -> None:
-        backoff_s = MIN_BACKOFF_S
+        fsm = self._backoff(target)
         while True:
+            fsm.connecting(clock.CLOCK.now_ms())
             try:
                 await self._start(await stream.connect(target, DEFAULT_PORT))
-                backoff_s = MIN_BACKOFF_S
-                if not ready.done():
-                    ready.set_result(None)
-                assert self.session is not None
-                await self.session.wait_closed()
             except ConfigError as error:
                 if not ready.done():
                     ready.set_exception(error)
                     return
-                log.warn("%s: %s", target, error)
+                fsm.connect_failed(clock.CLOCK.now_ms(), str(error))
             except (OSError, SwitchError) as error:
-                log.info("%s: connection attempt failed (%s), next in %g s", target, error, backoff_s)
-            await clock.CLOCK.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                fsm.connect_failed(clock.CLOCK.now_ms(), getattr(error, "strerror", None) or str(error))
+            else:
+                fsm.connected(clock.CLOCK.now_ms())
+                if not ready.done():
+                    ready.set_result(None)
+                await self._until_lost(fsm)
+            await clock.CLOCK.sleep(fsm.backoff_ms / 1000)
+
+    def _backoff(self, target: str) -> reconnect.Reconnect:
+        """Return what says when to try again, and logs it in the words that operators know."""
+        fsm = reconnect.Reconnect(clock.CLOCK.now_ms(), target)
+        fsm.min_backoff_ms, fsm.max_backoff_ms = int(1000 * MIN_BACKOFF_S), int(1000 * MAX_BACKOFF_S)
+        fsm.enable(clock.CLOCK.now_ms())
+        return fsm
+
+    async def _until_lost(self, fsm: reconnect.Reconnect) -> None:
+        assert self.session is not None
+        await self.session.wait_closed()
+        now_ms = clock.CLOCK.now_ms()
+        fsm.activity(now_ms)
+        fsm.disconnected(now_ms)
 
     async def _start(self, end: stream.Stream) -> None:
         self._early = []
