@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from ofproto.actions import KINDS
 from ofproto.fields import FIELDS, HEADER_NAMES, NUMBER, Field, by_name, subfield_name
@@ -32,6 +32,9 @@ _U16, _U32, _U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
 _IN_PORT, _CONTROLLER = 0xFFFFFFF8, 0xFFFFFFFD
 _REASONS = ("no_match", "action", "invalid_ttl", "action_set", "group", "packet_out")
 _SUBFIELD = re.compile(r"([A-Za-z0-9_]+)\[(?:(\d+)(?:\.\.(\d+))?)?\]")
+
+
+Names = Mapping[int, str] | None
 
 
 def _act(kind: str, body: bytes = b"", flags: int = 0) -> bytes:
@@ -76,7 +79,8 @@ def _subfield(text: str) -> tuple[Field, int, int]:
     return row, low, high - low + 1
 
 
-def _range_text(row: Field, low: int, n_bits: int) -> str:
+def range_text(row: Field, low: int, n_bits: int) -> str:
+    """Return a range of a field's bits as actions write it: `NXM_NX_REG0[0..15]`."""
     if low == 0 and n_bits == row.n_bits:
         return f"{subfield_name(row)}[]"
     return f"{subfield_name(row)}[{low}]" if n_bits == 1 else f"{subfield_name(row)}[{low}..{low + n_bits - 1}]"
@@ -345,11 +349,11 @@ def _number_of(body: bytes) -> int:
     return int(struct.unpack_from("=I", body)[0])
 
 
-def _print_output(flags: int, body: bytes) -> str:
+def _print_output(flags: int, body: bytes, names: Names) -> str:
     port, max_len = struct.unpack_from("=II", body)
     if port == _CONTROLLER:
         return f"CONTROLLER:{max_len}"
-    return port_text(port) if port >= 0xFF00 else f"output:{port}"
+    return port_text(port) if port >= 0xFF00 else f"output:{port_text(port, names)}"
 
 
 def _print_controller(flags: int, body: bytes) -> str:
@@ -366,15 +370,15 @@ def _print_controller(flags: int, body: bytes) -> str:
     return f"controller({','.join(parts)})"
 
 
-def _print_enqueue(flags: int, body: bytes) -> str:
+def _print_enqueue(flags: int, body: bytes, names: Names) -> str:
     port, queue = struct.unpack_from("=II", body)
-    return f"enqueue:{port_text(port)}:{queue}"
+    return f"enqueue:{port_text(port, names)}:{queue}"
 
 
 def _print_range(name: str) -> Callable[[int, bytes], str]:
     def text(flags: int, body: bytes) -> str:
         field, low, n_bits = struct.unpack_from("=HHH", body)
-        return f"{name}:{_range_text(FIELDS[field], low, n_bits)}"
+        return f"{name}:{range_text(FIELDS[field], low, n_bits)}"
 
     return text
 
@@ -400,13 +404,13 @@ def _loads(row: Field, value: int, mask: int) -> Iterator[str]:
         while n < 64 and mask >> (low + n) & 1:
             n += 1
         if n:
-            yield f"load:{hex_text(value >> low & (1 << n) - 1)}->{_range_text(row, low, n)}"
+            yield f"load:{hex_text(value >> low & (1 << n) - 1)}->{range_text(row, low, n)}"
         low += n or 1
 
 
 def _print_move(flags: int, body: bytes) -> str:
     src, src_low, dst, dst_low, n = struct.unpack_from("=HHHHH", body)
-    return f"move:{_range_text(FIELDS[src], src_low, n)}->{_range_text(FIELDS[dst], dst_low, n)}"
+    return f"move:{range_text(FIELDS[src], src_low, n)}->{range_text(FIELDS[dst], dst_low, n)}"
 
 
 def _print_dec_ttl(flags: int, body: bytes) -> str:
@@ -420,11 +424,11 @@ def _print_tunnel(flags: int, body: bytes) -> str:
     return f"set_tunnel{'64' if flags & _F_64 or value > _U32 else ''}:{hex_text(value)}"
 
 
-def _print_resubmit(flags: int, body: bytes) -> str:
+def _print_resubmit(flags: int, body: bytes, names: Names) -> str:
     port, table = struct.unpack_from("=IB", body)
     if table == 255:
-        return f"resubmit:{port_text(port)}"
-    return f"resubmit({'' if port == _IN_PORT else port_text(port)},{table})"
+        return f"resubmit:{port_text(port, names)}"
+    return f"resubmit({'' if port == _IN_PORT else port_text(port, names)},{table})"
 
 
 def _print_note(flags: int, body: bytes) -> str:
@@ -458,10 +462,16 @@ def _vlan_arg(name: str) -> Callable[[int, bytes], str]:
     return lambda flags, body: f"{'mod' if flags & _F_PUSH_VLAN else 'set'}_{name}:{_number_of(body)}"
 
 
-_PRINTERS: dict[str, Callable[[int, bytes], str]] = {
+# Actions that print ports.
+_PORT_PRINTERS: dict[str, Callable[[int, bytes, Names], str]] = {
     "OUTPUT": _print_output,
-    "CONTROLLER": _print_controller,
     "ENQUEUE": _print_enqueue,
+    "RESUBMIT": _print_resubmit,
+    "WRITE_ACTIONS": lambda flags, body, names: f"write_actions({format_actions(body, names)})",
+}
+
+_PRINTERS: dict[str, Callable[[int, bytes], str]] = {
+    "CONTROLLER": _print_controller,
     "OUTPUT_REG": _print_range("output"),
     "SET_VLAN_VID": _vlan_arg("vlan_vid"),
     "SET_VLAN_PCP": _vlan_arg("vlan_pcp"),
@@ -484,16 +494,20 @@ _PRINTERS: dict[str, Callable[[int, bytes], str]] = {
     "SET_TUNNEL": _print_tunnel,
     "SET_QUEUE": _simple("set_queue"),
     "POP_QUEUE": _word("pop_queue"),
-    "RESUBMIT": _print_resubmit,
     "NOTE": _print_note,
     "EXIT": _word("exit"),
     "CLEAR_ACTIONS": _word("clear_actions"),
-    "WRITE_ACTIONS": lambda flags, body: f"write_actions({format_actions(body)})",
     "WRITE_METADATA": _print_metadata,
     "GOTO_TABLE": _simple("goto_table"),
 }
 
 
-def format_actions(acts: bytes) -> str:
-    """Return an OfAct list as flow dumps print it, `drop` when it is empty."""
-    return ",".join(_PRINTERS[kind](flags, body) for kind, flags, body in iterate(acts)) or "drop"
+def _print_one(kind: str, flags: int, body: bytes, names: Names) -> str:
+    if kind in _PORT_PRINTERS:
+        return _PORT_PRINTERS[kind](flags, body, names)
+    return _PRINTERS[kind](flags, body)
+
+
+def format_actions(acts: bytes, names: Names = None) -> str:
+    """Return an OfAct list as flow dumps print it, `drop` when it is empty; names: of ports, in place of numbers."""
+    return ",".join(_print_one(kind, flags, body, names) for kind, flags, body in iterate(acts)) or "drop"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import ofproto.field as field_access
@@ -17,13 +17,14 @@ from datapath.slots import layout
 from ofproto.act_text import format_actions, parse_actions
 from ofproto.errors import OpenFlowError
 from ofproto.fields import FIELDS, HEADER_NAMES, NUMBER, Field, by_name
-from ofproto.value_text import format_value, number, parse_value, port_number
+from ofproto.value_text import format_value, number, parse_value, port_number, port_text
 from vslib.errors import ConfigError
 
 __all__ = ["ParsedFlow", "format_actions", "format_match", "parse_actions", "parse_flow", "parse_match"]
 
 KEY_BYTES = layout()[1]["flow"] * 8
 DEFAULT_PRIORITY = 0x8000
+Names = Mapping[int, str] | None
 _ANY = 0xFFFFFFFF
 _NO_BUFFER = 0xFFFFFFFF
 _PRESENT = 0x1000
@@ -220,8 +221,10 @@ def _protocol(value: bytes, mask: bytes) -> tuple[str, bool]:
 _EXACT_WIDTH = {"ipv6_label": "0x{:05x}"}
 
 
-def _field_text(row: Field, value: bytes, mask: bytes) -> str:
+def _field_text(row: Field, value: bytes, mask: bytes, names: Names = None) -> str:
     v, m = _get(value, row.name), _get(mask, row.name)
+    if names and row.fmt == "port" and v in names:
+        return f"{row.dump_name}={port_text(v, names)}"
     if row.name in _EXACT_WIDTH:
         form = _EXACT_WIDTH[row.name]
         return f"{row.name}={form.format(v)}" + ("" if m == row.valid_bits else f"/{form.format(m)}")
@@ -242,14 +245,17 @@ def _special_text(name: str, value: bytes, mask: bytes) -> list[str]:
     return [] if skip else [f"nw_proto={_get(value, 'nw_proto')}"]
 
 
-def format_match(value: bytes, mask: bytes) -> str:
-    """Return a match as flow dumps print it, without spaces; "" for one that takes every packet."""
+def format_match(value: bytes, mask: bytes, names: Names = None) -> str:
+    """Return a match as flow dumps print it, without spaces; "" for one that takes every packet.
+
+    names: of ports, to be printed in place of their numbers.
+    """
     parts: list[str] = []
     for name in TEXT_ORDER:
         if name not in NUMBER:
             parts += _special_text(name, value, mask)
         elif _is_set(mask, value, by_name(name)):
-            parts.append(_field_text(by_name(name), value, mask))
+            parts.append(_field_text(by_name(name), value, mask, names))
     return ",".join(parts)
 
 

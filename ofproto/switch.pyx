@@ -272,6 +272,16 @@ cdef class SwitchHandle:
         """
         return self.runtime.translate(key, learn, now_ns, hook)
 
+    def trace(self, bridge_id: int, in_port: int, key: bytes, *, learn: bool = False, now_ns: int = 0) -> dict:
+        """Translate as if a packet came in by an OpenFlow port, and return what happened.
+
+        in_port: OpenFlow number, host order, which need not be one of a port; key: a FlowKey; learn: with MAC learning.
+        The result has `events` (ofproto/xlate/record.pxd, one tuple each), `key` (the FlowKey in the end), `mask`,
+        `ops`, `punts` (reason, cookie, controller id, length), `reason` (drop), `error` (the drop reason of a
+        translation that was given up) and `failed`. Nothing is counted.
+        """
+        return self.runtime.trace(bridge_id, in_port, key, learn, now_ns)
+
     def bridge_name(self, bridge_id: int) -> str | None:
         """Return the name of a bridge by its id, None when it is gone."""
         return self._by_id.get(bridge_id)

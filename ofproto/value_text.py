@@ -6,6 +6,7 @@ Values and masks are Python integers of the view. Reading raises ValueError with
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _CT_STATE = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 _TCP_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns")
 _TUN_FLAGS = ("oam",)
 _FRAGMENTS = {"no": (0, 3), "yes": (1, 1), "first": (1, 3), "later": (3, 3), "not_later": (0, 2)}
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MAC = re.compile(r"(?:[0-9a-fA-F]{1,2}:){5}[0-9a-fA-F]{1,2}")
 
 
@@ -75,9 +77,16 @@ def port_number(text: str) -> int:
     return value
 
 
-def port_text(port: int) -> str:
-    """Return an OpenFlow port in 32-bit form as ovs-ofctl prints it."""
+def port_text(port: int, names: Mapping[int, str] | None = None) -> str:
+    """Return an OpenFlow port in 32-bit form as ovs-ofctl prints it; names: of ports, to be printed instead."""
+    if names and port in names and port not in _NAME_OF_PORT:
+        return quoted_name(names[port])
     return _NAME_OF_PORT.get(port, str(port))
+
+
+def quoted_name(name: str) -> str:
+    """Return a port's name as flow texts have it: in quotes when it could be read as something else."""
+    return name if _PLAIN_NAME.fullmatch(name) else json.dumps(name)
 
 
 def _full(field: Field) -> int:

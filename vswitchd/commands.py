@@ -12,6 +12,7 @@ from datapath import dp_text
 from ofproto.numbers import OFPP_LOCAL
 from vslib import unixctl
 from vslib.unixctl import CommandError, Registry
+from vswitchd import trace
 from vswitchd.devices import KINDS
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ COMMANDS: tuple[Row, ...] = (
     Row("fdb/show", "bridge", 1, 1, fdb_show),
     Row("fdb/flush", "[bridge]", 0, 1, fdb_flush),
     Row("ofproto/list", "", 0, 0, ofproto_list),
+    Row("ofproto/trace", trace.USAGE, 1, 64, trace.trace),
     Row("dpctl/show", "[-s] [dp...]", 0, 8, dpctl_show),
     Row("dpctl/dump-flows", "[-m] [--names] [dp] [filter=...]", 0, 8, dpctl_dump_flows),
     Row("dpctl/dump-dps", "", 0, 0, dpctl_dump_dps),

@@ -14,7 +14,9 @@ from ofproto.ofact cimport (
     OFACT_SET_QUEUE, OFACT_SET_TUNNEL, OFACT_SET_VLAN_PCP, OFACT_SET_VLAN_VID, OFACT_STRIP_VLAN, OfAct,
 )
 from ofproto.xlate.apply cimport apply_one
-from ofproto.xlate.context cimport XlateContext
+from ofproto.xlate.context cimport XlateContext, grow_add
+from ofproto.xlate.record cimport EVENT_ACTION_SET, Grow
+from ofproto.xlate.report cimport report_close, report_open
 
 cdef enum Phase:
     PHASE_NONE = 0             # not of an action set: ignored
@@ -87,6 +89,38 @@ cdef bint run_phase(XlateContext *ctx, uint32_t first, uint32_t end, uint32_t ph
     return False
 
 
+cdef void copy_entry(const XlateContext *ctx, uint32_t ofs, Grow *out) noexcept nogil:
+    cdef const OfAct *act = <const OfAct *>(ctx.action_set.data + ofs)
+    cdef void *copy = grow_add(out, 1, act.length)
+    if copy != NULL:
+        memcpy(copy, act, act.length)
+
+
+cdef void copy_phase(const XlateContext *ctx, uint32_t phase, Grow *out) noexcept nogil:
+    cdef uint32_t ofs = ctx.set_base
+    cdef uint32_t end = ctx.action_set.n
+    if phase != PHASE_SET:
+        ofs = last_of(ctx, ofs, end, phase)
+        if ofs < end:
+            copy_entry(ctx, ofs, out)
+        return
+    while ofs < end:
+        if PHASE_OF[(<const OfAct *>(ctx.action_set.data + ofs)).kind] == PHASE_SET:
+            copy_entry(ctx, ofs, out)
+        ofs += (<const OfAct *>(ctx.action_set.data + ofs)).length
+
+
+cdef void list_set(XlateContext *ctx, Grow *out) noexcept nogil:
+    cdef uint32_t end = ctx.action_set.n
+    cdef bint has_output = last_of(ctx, ctx.set_base, end, PHASE_OUTPUT) < end
+    cdef uint32_t phase
+    if not has_output and last_of(ctx, ctx.set_base, end, PHASE_RESUBMIT) == end:
+        return
+    for phase in range(PHASE_POP, N_PHASES):
+        if phase != PHASE_RESUBMIT or not has_output:
+            copy_phase(ctx, phase, out)
+
+
 cdef void run_set(XlateContext *ctx) noexcept nogil:
     cdef uint32_t first = ctx.set_base
     cdef uint32_t end = ctx.action_set.n
@@ -96,11 +130,13 @@ cdef void run_set(XlateContext *ctx) noexcept nogil:
         return
     ctx.set_base = end
     ctx.in_action_set = True
+    report_open(ctx, EVENT_ACTION_SET)
     for phase in range(PHASE_POP, N_PHASES):
         if ctx.error or ctx.exit or (phase == PHASE_RESUBMIT and has_output):
             continue
         if run_phase(ctx, first, end, phase):
             break
     ctx.in_action_set = False
+    report_close(ctx)
     ctx.set_base = first
     ctx.action_set.n = first

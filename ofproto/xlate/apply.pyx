@@ -1,6 +1,7 @@
 """Run a list of actions: see apply.pxd. Steps that change headers are in rewrite.pyx, all others here."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from datapath.bytes cimport htobe16, htobe32
@@ -19,6 +20,10 @@ from ofproto.ofact cimport (
 )
 from ofproto.xlate.context cimport XlateContext, grow_add, note_drop, read_bytes, write_slot
 from ofproto.xlate.output cimport enqueue as enqueue_to, output as output_to, punt
+from ofproto.xlate.record cimport (
+    EVENT_SET, Grow, NOTE_OUTPUT_REG, NOTE_SET_IS, NOTE_SET_WAS, NOTE_TTL_4, NOTE_TTL_6,
+)
+from ofproto.xlate.report cimport report_action, report_add, report_note
 from ofproto.xlate.rewrite cimport add_rewrite_steps
 
 
@@ -35,6 +40,7 @@ cdef bint output_reg(XlateContext *ctx, const OfAct *a) noexcept nogil:
     field_mark_bits(&ctx.reads, act.field, act.low, act.n_bits)
     if port <= 0xffff:
         port = port_from16(<uint32_t>port)
+    report_note(ctx, NOTE_OUTPUT_REG, <uint32_t>port, 0)
     output_to(ctx, <uint32_t>port, act.max_len)
     return False
 
@@ -56,6 +62,7 @@ cdef bint enqueue(XlateContext *ctx, const OfAct *a) noexcept nogil:
 cdef void report_ttl(XlateContext *ctx, const OfActIds *act) noexcept nogil:
     cdef uint32_t i
     note_drop(ctx, DROP_TTL_EXPIRED)
+    report_note(ctx, NOTE_TTL_4 if ctx.key.pkt.eth_type == htobe16(ETH_IPV4) else NOTE_TTL_6, 0, 0)
     if not ctx.bridge.ttl_punt:
         return
     for i in range(max(<uint16_t>1, act.count)):
@@ -104,7 +111,19 @@ cdef bint write_metadata(XlateContext *ctx, const OfAct *a) noexcept nogil:
     return False
 
 
+cdef void report_set(XlateContext *ctx, uint8_t note) noexcept nogil:
+    """Tell what is in the action set."""
+    cdef Grow entries
+    if ctx.record == NULL:
+        return
+    memset(&entries, 0, sizeof(Grow))
+    ctx.list_set(ctx, &entries)
+    report_add(ctx, EVENT_SET, note, 0, 0, entries.data, entries.n)
+    free(entries.data)
+
+
 cdef bint clear_actions(XlateContext *ctx, const OfAct *a) noexcept nogil:
+    report_set(ctx, NOTE_SET_WAS)
     ctx.action_set.n = ctx.set_base
     ctx.key.actset_output = htobe32(<uint32_t>OFPP_UNSET)
     return False
@@ -127,6 +146,7 @@ cdef bint write_actions(XlateContext *ctx, const OfAct *a) noexcept nogil:
         if act.kind == OFACT_OUTPUT:
             ctx.key.actset_output = htobe32((<const OfActOutput *>act).port)
         act = ofact_next(act)
+    report_set(ctx, NOTE_SET_IS)
     return False
 
 
@@ -154,6 +174,7 @@ cdef bint apply_one(XlateContext *ctx, const OfAct *act) noexcept nogil:
     if act.kind >= N_OFACT_KINDS or STEP[act.kind] == NULL:
         note_drop(ctx, DROP_INVALID_ACTION)
         return False
+    report_action(ctx, act)
     return STEP[act.kind](ctx, act)
 
 
@@ -162,6 +183,7 @@ cdef void apply_list(XlateContext *ctx, const uint8_t *acts, uint32_t length) no
     cdef const uint8_t *end = acts + length
     if length == 0:
         note_drop(ctx, DROP_EXPLICIT_DROP)
+        report_action(ctx, NULL)
     while <const uint8_t *>act < end and not ctx.error and not ctx.exit:
         if apply_one(ctx, act):
             return

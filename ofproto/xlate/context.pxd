@@ -26,6 +26,7 @@ from ofproto.credits cimport CREDIT_RULE, CreditItem
 from ofproto.field cimport FIELD
 from ofproto.switch cimport Bridge, Switch
 from ofproto.tags cimport tags_add
+from ofproto.xlate.record cimport Grow, Record
 
 cdef enum:
     DEPTH_MAX = 64             # nested resubmits to the same or an earlier table, and patch ports (OF.24)
@@ -34,11 +35,6 @@ cdef enum:
     STACK_WORDS = 16           # 64-bit words of a value, least significant first
     VLAN_SLOT_BYTES = 8        # vlan_tci, vlan_tpid, vlan2_tci, vlan2_tpid lie together
     DEEP_TAGS_MAX = 6          # tags below the two that the key holds; a push beyond is an error
-
-cdef struct Grow:              # an array that grows and is kept from one translation to the next
-    uint8_t *data
-    uint32_t n                 # elements
-    uint32_t capacity
 
 cdef struct Learn:             # a MAC to learn after the translation
     uint32_t bridge_id
@@ -85,6 +81,7 @@ cdef struct XlateContext:
     bint in_packet_out
     bint miss_rule             # the rule whose actions run is a table-miss rule (priority 0, matches all)
     bint side_effects          # a packet is here: refresh MACs, collect learning
+    Record *record             # where to tell what happens, NULL = nobody asks
     Grow credits               # CreditItem
     Grow punts                 # PuntInfo
     Grow learns                # Learn
@@ -93,6 +90,8 @@ cdef struct XlateContext:
     # Continue in a table, or run the action set: pointers, as those modules stand above the ones that call them.
     void (*run_table)(XlateContext *ctx, uint32_t table_id, uint32_t in_port_be, bint honour_miss) noexcept nogil
     void (*run_set)(XlateContext *ctx) noexcept nogil
+    # Append to `out` (bytes) the entries of the action set that would run, in their order.
+    void (*list_set)(XlateContext *ctx, Grow *out) noexcept nogil
 
 cdef XlateContext *context_new(Switch *sw) noexcept nogil         # NULL without memory
 cdef void context_free(XlateContext *ctx) noexcept nogil

@@ -18,6 +18,8 @@ from ofproto.xlate.commit cimport commit
 from ofproto.xlate.context cimport (
     DeepTags, XlateContext, add_credit, cookie_of_first, depend, fold_all, note_drop, read_bytes,
 )
+from ofproto.xlate.record cimport EVENT_BRIDGE, NOTE_NO_FWD
+from ofproto.xlate.report cimport report_close, report_note, report_open
 
 cdef const char *STP_MAC = b"\x01\x80\xc2\x00\x00\x00"
 
@@ -55,6 +57,8 @@ cdef bint may_receive(XlateContext *ctx, const OfPort *port) noexcept nogil:
 cdef void emit_port(XlateContext *ctx, OfPort *port) noexcept nogil:
     if port.config & (PORT_NO_FWD | PORT_DOWN):
         note_drop(ctx, DROP_PORT_NO_FORWARD)
+        if port.config & PORT_NO_FWD:
+            report_note(ctx, NOTE_NO_FWD, port.number, 0)
     elif port.dp_port != DP_PORT_NONE:
         commit(ctx)
         act_output(ctx.acts, port.dp_port)
@@ -118,8 +122,10 @@ cdef void cross(XlateContext *ctx, OfPort *port) noexcept nogil:
     first = ctx.credits.n
     save(ctx, &outer)
     enter(ctx, port.peer)
+    report_open(ctx, EVENT_BRIDGE)
     if may_receive(ctx, port.peer):
         ctx.run_table(ctx, 0, ctx.key.pkt.in_port, True)
         ctx.cookie = cookie_of_first(ctx, first)
         ctx.run_set(ctx)
+    report_close(ctx)
     restore(ctx, &outer)

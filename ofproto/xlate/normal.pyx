@@ -13,12 +13,17 @@ from ofproto.credits cimport CREDIT_MAC, CreditItem
 from ofproto.l2.mac_table cimport mac_find, mac_is_news
 from ofproto.l2.vlan cimport vlan_admit, vlan_carried, vlan_inside, vlan_outside
 from ofproto.of_number cimport OFPP_ANY, OFPP_CONTROLLER
-from ofproto.switch cimport MacEntry, OfPort, PORT_NO_FLOOD, bridge_port, mac_tag
+from ofproto.switch cimport MacEntry, OfPort, PORT_NO_FLOOD, VLAN_ACCESS, bridge_port, mac_tag
 from ofproto.tags cimport tags_add
 from ofproto.xlate.context cimport (
     DeepTags, Learn, VLAN_SLOT_BYTES, XlateContext, add_credit, depend, fold, grow_add, note_drop, read_bytes,
 )
 from ofproto.xlate.emit cimport emit_port, is_to
+from ofproto.xlate.record cimport (
+    NOTE_FLOODING, NOTE_FORWARDING, NOTE_LEARNED, NOTE_LEARNED_ON_INPUT, NOTE_NO_BUNDLE, NOTE_RESERVED_MAC,
+    NOTE_TAG_ON_ACCESS_PORT, NOTE_UNKNOWN_PORT, NOTE_VLAN_DROPPED, NOTE_VLAN_NOT_ADMITTED,
+)
+from ofproto.xlate.report cimport report_mac, report_note
 from ofproto.xlate.vlan_ops cimport vlan_pop, vlan_push, vlan_set
 
 cdef enum:
@@ -126,6 +131,7 @@ cdef void learn(XlateContext *ctx, OfPort *port, uint16_t vlan) noexcept nogil:
         return
     news.bridge_id, news.port, news.vlan, news.grat_arp = ctx.bridge.id, port.number, vlan, grat_arp
     memcpy(&news.mac[0], src, 6)
+    report_mac(ctx, NOTE_LEARNED, port.number, vlan, src)
 
 
 cdef OfPort *port_of_destination(XlateContext *ctx, uint16_t vlan) noexcept nogil:
@@ -190,10 +196,13 @@ cdef void flood(XlateContext *ctx, OfPort *in_port, uint16_t vlan) noexcept nogi
 cdef void forward(XlateContext *ctx, OfPort *in_port, uint16_t vlan) noexcept nogil:
     cdef OfPort *port = port_of_destination(ctx, vlan)
     if port == NULL:
+        report_note(ctx, NOTE_FLOODING, 0, 0)
         flood(ctx, in_port, vlan)
     elif port == in_port:
         note_drop(ctx, DROP_OWN_SOURCE)
+        report_note(ctx, NOTE_LEARNED_ON_INPUT, port.number, 0)
     else:
+        report_note(ctx, NOTE_FORWARDING, port.number, 0)
         emit_tagged(ctx, port, vlan)
 
 
@@ -205,6 +214,8 @@ cdef void normal(XlateContext *ctx) noexcept nogil:
     cdef int reason
     if in_port == NULL and number != <uint32_t>OFPP_ANY and number != <uint32_t>OFPP_CONTROLLER:
         note_drop(ctx, DROP_NOT_IN_PIPELINE)
+        report_note(ctx, NOTE_UNKNOWN_PORT, number, 0)
+        report_note(ctx, NOTE_NO_BUNDLE, 0, 0)
         return
     read_bytes(ctx, OFS_ETH_SRC, 6)
     read_bytes(ctx, OFS_ETH_DST, 6)
@@ -212,11 +223,15 @@ cdef void normal(XlateContext *ctx) noexcept nogil:
     reason = vlan_admit(in_port, tci)
     if reason:
         note_drop(ctx, reason)
+        report_note(ctx, NOTE_TAG_ON_ACCESS_PORT if in_port.vlan_mode == VLAN_ACCESS else NOTE_VLAN_NOT_ADMITTED,
+            number, tci & VLAN_VID)
+        report_note(ctx, NOTE_VLAN_DROPPED, 0, 0)
         return
     vlan = vlan_inside(in_port, tci)
     if in_port != NULL:
         if not ctx.bridge.forward_bpdu and is_reserved(&ctx.key.pkt.eth_dst[0]):
             note_drop(ctx, DROP_RESERVED_MULTICAST)
+            report_note(ctx, NOTE_RESERVED_MAC, 0, 0)
             return
         learn(ctx, in_port, vlan)
     forward(ctx, in_port, vlan)

@@ -19,6 +19,8 @@ from ofproto.xlate.commit cimport commit
 from ofproto.xlate.context cimport XlateContext, grow_add, note_drop, read_bytes, write_slot
 from ofproto.xlate.emit cimport emit_port
 from ofproto.xlate.normal cimport normal
+from ofproto.xlate.record cimport NOTE_NO_PORT, NOTE_SAME_PORT
+from ofproto.xlate.report cimport report_note
 
 ctypedef void (*ReservedFn)(XlateContext *ctx, uint32_t max_len) noexcept nogil
 
@@ -32,6 +34,7 @@ cdef void emit_number(XlateContext *ctx, uint32_t number) noexcept nogil:
         emit_port(ctx, port)
     else:
         note_drop(ctx, DROP_NOT_IN_PIPELINE)
+        report_note(ctx, NOTE_NO_PORT, number, 0)
 
 
 # -- reserved ports
@@ -98,6 +101,7 @@ cdef void output(XlateContext *ctx, uint32_t port, uint32_t max_len) noexcept no
         RESERVED[port - <uint32_t>OFPP_IN_PORT](ctx, max_len)
     elif port == be32toh(ctx.key.pkt.in_port):
         note_drop(ctx, DROP_SAME_PORT)
+        report_note(ctx, NOTE_SAME_PORT, port, 0)
     else:
         emit_number(ctx, port)
 

@@ -15,6 +15,10 @@ from ofproto.xlate.apply cimport apply_list
 from ofproto.xlate.context cimport DEPTH_MAX, RESUBMITS_MAX, XlateContext, add_credit, depend, note_drop
 from ofproto.xlate.normal cimport normal
 from ofproto.xlate.output cimport punt
+from ofproto.xlate.record cimport (
+    NOTE_FRAGMENT, NOTE_NO_MATCH, NOTE_NONE, NOTE_PACKET_IN, NOTE_STANDALONE, NOTE_TOO_DEEP, NOTE_TOO_MANY_RESUBMITS,
+)
+from ofproto.xlate.report cimport report_action, report_close, report_note, report_table
 
 cdef enum:
     FRAGS_NORMAL = 0           # OFPC_FRAG_NORMAL: fragments are matched as if they had no ports
@@ -52,12 +56,16 @@ cdef void miss(XlateContext *ctx, uint32_t table_id, uint32_t in_port_be, bint h
     cdef OfPort *port = bridge_port(ctx.bridge, be32toh(in_port_be))
     add_credit(ctx, CREDIT_MISS, table_id)
     note_drop(ctx, DROP_TABLE_MISS)
-    if not honour_miss:
-        return
-    if ctx.bridge.standalone_normal and table_id == 0:
+    if honour_miss and ctx.bridge.standalone_normal and table_id == 0:
+        report_table(ctx, table_id, NULL, NOTE_STANDALONE)
         normal(ctx)
-    elif ctx.bridge.miss_punt and (port == NULL or not port.config & PORT_NO_PACKET_IN):
+    elif honour_miss and ctx.bridge.miss_punt and (port == NULL or not port.config & PORT_NO_PACKET_IN):
+        report_table(ctx, table_id, NULL, NOTE_PACKET_IN)
         punt(ctx, PUNT_NO_MATCH, 0, 0xffff, <uint64_t>COOKIE_NONE)
+    else:
+        report_table(ctx, table_id, NULL, NOTE_NO_MATCH)
+        report_action(ctx, NULL)
+    report_close(ctx)
 
 
 cdef void run_rule(XlateContext *ctx, Rule *rule, bint deepens) noexcept nogil:
@@ -68,19 +76,23 @@ cdef void run_rule(XlateContext *ctx, Rule *rule, bint deepens) noexcept nogil:
         return
     rule_ref(rule)
     item.rule = rule
+    report_table(ctx, ctx.table_id, rule, NOTE_NONE)
     ctx.cookie = rule.cookie
     ctx.miss_rule = rule.priority == 0 and rule.subtable.shape.n == 0
     ctx.depth += deepens
     apply_list(ctx, rule.acts, rule.acts_length)
     ctx.depth -= deepens
+    report_close(ctx)
     ctx.cookie, ctx.miss_rule = cookie, miss_rule
 
 
 cdef bint may_go_on(XlateContext *ctx, uint32_t table_id) noexcept nogil:
     if ctx.depth > DEPTH_MAX:          # the first table counts as one
         ctx.error = DROP_RECURSION_TOO_DEEP
+        report_note(ctx, NOTE_TOO_DEEP, 0, 0)
     elif ctx.resubmits > RESUBMITS_MAX:
         ctx.error = DROP_TOO_MANY_RESUBMITS
+        report_note(ctx, NOTE_TOO_MANY_RESUBMITS, 0, 0)
     elif table_id >= N_TABLES:
         note_drop(ctx, DROP_INVALID_ACTION)
         return False
@@ -97,6 +109,9 @@ cdef void run_table(XlateContext *ctx, uint32_t table_id, uint32_t in_port_be, b
     depend(ctx, table_tag(ctx.bridge, table_id))
     if ctx.key.pkt.nw_frag & FRAG_ANY and ctx.bridge.frag_mode == FRAGS_DROP:
         note_drop(ctx, DROP_EXPLICIT_DROP)
+        report_table(ctx, table_id, NULL, NOTE_FRAGMENT)
+        report_action(ctx, NULL)
+        report_close(ctx)
         ctx.table_id = before
         return
     if ctx.bridge.tables[table_id] != NULL:

@@ -25,6 +25,8 @@ from ofproto.xlate.apply cimport StepFn
 from ofproto.xlate.context cimport (
     STACK_MAX, STACK_WORDS, XlateContext, fold, grow_add, is_vlan_slot, read_bytes, touch, write_field, write_slot,
 )
+from ofproto.xlate.record cimport NOTE_STACK_FULL, NOTE_STACK_UNDERFLOW, NOTE_UNMET_PREREQS
+from ofproto.xlate.report cimport report_note, report_value
 from ofproto.xlate.vlan_ops cimport vlan_pop, vlan_push, vlan_set, vlan_settle
 
 cdef enum:
@@ -42,6 +44,7 @@ cdef bint set_field(XlateContext *ctx, const OfAct *a) noexcept nogil:
     cdef const OfActSetField *act = <const OfActSetField *>a
     cdef const uint8_t *mask = &act.data[0] + act.n_bytes
     if not field_prereqs_met(act.field, &ctx.key, &ctx.reads):
+        report_note(ctx, NOTE_UNMET_PREREQS, act.field, 0)
         return False
     write_field(ctx, act.field)
     field_put_masked(&ctx.key, act.field, &act.data[0], mask)
@@ -59,6 +62,7 @@ cdef bint move(XlateContext *ctx, const OfAct *a) noexcept nogil:
     field_move(&ctx.key, act.dst, act.dst_low, act.src, act.src_low, act.n_bits)
     field_mark_bits(&ctx.det, act.dst, act.dst_low, act.n_bits)
     settle(ctx, act.dst)
+    report_value(ctx, act.dst, act.dst_low, act.n_bits)
     return False
 
 
@@ -68,6 +72,7 @@ cdef bint stack_push(XlateContext *ctx, const OfAct *a) noexcept nogil:
     cdef uint32_t done = 0
     if ctx.stack.n >= STACK_MAX:
         ctx.error = DROP_STACK_TOO_DEEP
+        report_note(ctx, NOTE_STACK_FULL, 0, 0)
         return True
     value = <uint64_t *>grow_add(&ctx.stack, STACK_WORDS * 8, 1)
     if value == NULL:
@@ -86,6 +91,7 @@ cdef bint stack_pop(XlateContext *ctx, const OfAct *a) noexcept nogil:
     cdef const uint64_t *value
     cdef uint32_t done = 0
     if ctx.stack.n <= ctx.stack_base:
+        report_note(ctx, NOTE_STACK_UNDERFLOW, 0, 0)
         return False
     ctx.stack.n -= 1
     value = <const uint64_t *>(ctx.stack.data + <size_t>ctx.stack.n * STACK_WORDS * 8)
@@ -98,6 +104,7 @@ cdef bint stack_pop(XlateContext *ctx, const OfAct *a) noexcept nogil:
         done += WORD_BITS
     field_mark_bits(&ctx.det, act.field, act.low, act.n_bits)
     settle(ctx, act.field)
+    report_value(ctx, act.field, act.low, act.n_bits)
     return False
 
 

@@ -4,17 +4,19 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from datapath.act cimport ActOp, actbuf_free, actbuf_init
+from datapath.act cimport ACT_PUNT, ActOp, actbuf_free, actbuf_init
 from datapath.drops cimport DROP_MISS_FAILED
-from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
+from datapath.flow_key cimport FlowKey, KEY_PACKET_WORDS, PacketKey
 from datapath.packet cimport Packet
 from datapath.upcall cimport Tags, Translation
 from ofproto.credits cimport Credit, PuntInfo, credit_push, credit_release
 from ofproto.punt cimport punt_drain, punt_free, punt_init, punt_push
 from ofproto.revalidate cimport affected
+from ofproto.rule cimport Match, rule_match
 from ofproto.switch cimport SwitchHandle, switch_version
-from ofproto.xlate.action_set cimport run_set
-from ofproto.xlate.context cimport context_free, context_new
+from ofproto.xlate.action_set cimport list_set, run_set
+from ofproto.xlate.context cimport XlateContext, context_free, context_new
+from ofproto.xlate.record cimport Event, Record, record_free
 from ofproto.xlate.resubmit cimport run_table
 from ofproto.xlate.translate cimport translate
 
@@ -107,6 +109,7 @@ cdef class Runtime:
             if self.engine.contexts[i] == NULL:
                 raise MemoryError
             self.engine.contexts[i].run_table, self.engine.contexts[i].run_set = run_table, run_set
+            self.engine.contexts[i].list_set = list_set
 
     def __dealloc__(self):
         cdef int i
@@ -161,6 +164,70 @@ cdef class Runtime:
         finally:
             credit_release(<Credit *>out.owner)
             actbuf_free(&out.acts)
+
+
+    def trace(self, bridge_id: int, in_port: int, key: bytes, learn: bool, now_ns: int) -> dict:
+        """Translate and tell what happened; see SwitchHandle.trace."""
+        cdef XlateContext *ctx = self.engine.contexts[CONTROL_CONTEXT]
+        cdef Record record
+        cdef Packet packet
+        cdef Translation out
+        cdef int64_t now = now_ns
+        if len(key) != sizeof(FlowKey):
+            raise ConfigError(f"a flow key has {sizeof(FlowKey)} bytes")
+        memset(&record, 0, sizeof(Record))
+        memset(&packet, 0, sizeof(Packet))
+        memset(&out, 0, sizeof(Translation))
+        record.bridge_id, record.in_port = bridge_id, in_port
+        memcpy(&record.start, <const char *>key, sizeof(FlowKey))
+        if actbuf_init(&out.acts) < 0:
+            raise MemoryError
+        ctx.record = &record
+        failed = translate(ctx, &record.start.pkt, &packet if learn else NULL, switch_version(self.engine.sw), now,
+            NULL, &out)
+        ctx.record = NULL
+        try:
+            return {
+                "failed": failed, "error": ctx.error,
+                "mask": (<const char *>&out.mask[0])[:KEY_PACKET_WORDS * 8],
+                "key": (<const char *>&ctx.key)[:sizeof(FlowKey)],
+                "ops": _op_tuples(&out), "punts": _punts(&out), "reason": out.drop_reason, "events": _events(&record),
+            }
+        finally:
+            record_free(&record)
+            credit_release(<Credit *>out.owner)
+            actbuf_free(&out.acts)
+
+
+cdef list _punts(const Translation *out):
+    """What the controller actions of the program know, in their order."""
+    cdef const PuntInfo *info
+    cdef uint32_t i
+    rows = []
+    for i in range(out.acts.n):
+        if out.acts.ops[i].kind == ACT_PUNT:
+            memcpy(&info, &out.acts.ops[i].value[0], 8)
+            rows.append((info.reason, info.cookie, info.controller_id, info.max_len))
+    return rows
+
+
+cdef list _events(const Record *record):
+    cdef const Event *event = <const Event *>record.events.data
+    cdef uint32_t i
+    rows = []
+    for i in range(record.events.n):
+        rows.append((event.kind, event.note, event.table_id, event.n_bits, event.bridge_id, event.number, event.aux,
+            (<const char *>record.data.data)[event.at:event.at + event.length] if event.length else b"",
+            _rule(event) if event.rule != NULL else None))
+        event += 1
+    return rows
+
+
+cdef tuple _rule(const Event *event):
+    cdef Match match
+    rule_match(event.rule, &match)
+    return ((<const char *>&match.value)[:sizeof(FlowKey)], (<const char *>&match.mask)[:sizeof(FlowKey)],
+        event.rule.priority, event.rule.cookie)
 
 
 cdef list _op_tuples(const Translation *out):

@@ -31,6 +31,8 @@ from ofproto.xlate.context cimport (
     Learn, XlateContext, context_start, cookie_of_first, depend, fold_all, read_bytes,
 )
 from ofproto.xlate.emit cimport may_receive
+from ofproto.xlate.record cimport EVENT_BRIDGE
+from ofproto.xlate.report cimport report_close, report_open
 
 cdef enum:
     NO_TABLE = 0xff
@@ -79,6 +81,29 @@ cdef int run_packet_out(XlateContext *ctx, const PacketKey *key, const PacketOut
     ctx.cookie = <uint64_t>COOKIE_NONE
     apply_list(ctx, job.acts, job.acts_length)
     ctx.run_set(ctx)
+    return 0
+
+
+cdef int run_traced(XlateContext *ctx) noexcept nogil:
+    """As run_received, but by OpenFlow port, which need not be one, and from values of the pipeline."""
+    cdef uint32_t number = ctx.record.in_port
+    cdef OfPort *port
+    ctx.bridge = switch_bridge(ctx.sw, ctx.record.bridge_id)
+    if ctx.bridge == NULL:
+        return DROP_MISS_NO_BRIDGE
+    depend(ctx, bridge_tag(ctx.bridge))
+    load_key(ctx, &ctx.record.start.pkt, number)
+    memcpy(<uint64_t *>&ctx.key + KEY_PACKET_WORDS, <const uint64_t *>&ctx.record.start + KEY_PACKET_WORDS,
+        (KEY_WORDS - KEY_PACKET_WORDS) * 8)
+    ctx.key.actset_output = htobe32(<uint32_t>OFPP_UNSET)
+    ctx.base = ctx.key
+    report_open(ctx, EVENT_BRIDGE)
+    port = bridge_port(ctx.bridge, number)
+    if port == NULL or may_receive(ctx, port):
+        ctx.run_table(ctx, 0, ctx.key.pkt.in_port, True)
+        ctx.cookie = cookie_of_first(ctx, 0)
+        ctx.run_set(ctx)
+    report_close(ctx)
     return 0
 
 
@@ -181,11 +206,16 @@ cdef void apply_learning(XlateContext *ctx, Translation *out) noexcept nogil:
 
 cdef int translate(XlateContext *ctx, const PacketKey *key, Packet *pkt, uint64_t version, int64_t now_ns,
         const PacketOutJob *job, Translation *out) noexcept nogil:
-    cdef int failed
+    cdef int failed = 0
     context_start(ctx, &out.acts, version, now_ns)
     ctx.side_effects = pkt != NULL
     switch_read_lock(ctx.sw)
-    failed = run_received(ctx, key) if job == NULL else run_packet_out(ctx, key, job)
+    if ctx.record != NULL:
+        failed = run_traced(ctx)
+    elif job == NULL:
+        failed = run_received(ctx, key)
+    else:
+        failed = run_packet_out(ctx, key, job)
     if not failed:
         failed = put_result(ctx, out)
     switch_unlock(ctx.sw)
