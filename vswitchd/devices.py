@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from datapath.ports import netdev
+from datapath.ports import netdev, tun
 from datapath.ports.afpacket import AfPacketPort
 from datapath.ports.port import PortHandle
 from datapath.ports.tap import TapPort
@@ -25,25 +25,39 @@ class Opened(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One row: how to open it, the word dpctl/show prints behind the name, whether the device is ours to delete."""
+    """One row: how to open it, the word dpctl/show prints behind the name, whether the device is ours to delete.
+
+    slow: opening and closing wait for the kernel, so that many are done at the same time.
+    """
 
     open: Callable[[DesiredInterface, bytes | None], Opened]
     dpctl_word: str
     owned: bool
+    slow: bool = False
+
+
+def _find_tap(wanted: DesiredInterface) -> tuple[str, str | None]:
+    """Return the present name and namespace of an interface's device; None = here, where it may have to be made."""
+    if netdev.exists(wanted.name):
+        return wanted.name, None
+    path = tun.find_moved(wanted.name)
+    if path is None and wanted.had_number:  # it ran before: perhaps it has another name where it went
+        path, name = tun.find_renamed(wanted.name) or (None, wanted.name)
+        return name, path
+    return wanted.name, path
 
 
 def _open_tap(kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
     def open_it(wanted: DesiredInterface, mac: bytes | None) -> Opened:
-        handle = TapPort(wanted.name, kind)
+        name, path = _find_tap(wanted)
+        handle = TapPort(name, kind, namespace=path)
         try:
-            # A device that was moved into another namespace is its owner's there: its address and MTU are left alone.
-            here = netdev.exists(wanted.name)
-            if here and mac is not None and netdev.link(wanted.name).mac != mac:
-                netdev.set_mac(wanted.name, mac)
-            if here and wanted.mtu_request is not None:
-                netdev.set_mtu(wanted.name, wanted.mtu_request)
-                handle.set_mtu(wanted.mtu_request)
-            return Opened(handle, handle.link())
+            link = handle.link()
+            # A device that was moved into another namespace is its owner's there: its address is left alone.
+            if path is None and mac is not None and link.mac != mac:
+                netdev.set_mac(name, mac)
+                link = handle.link()
+            return Opened(handle, link)
         except ConfigError:
             handle.close()
             raise
@@ -52,13 +66,15 @@ def _open_tap(kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
 
 
 def _open_system(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
-    if not netdev.exists(wanted.name):
-        raise ConfigError(f"could not open network device {wanted.name} (No such device)")
-    if wanted.mtu_request is not None:
-        netdev.set_mtu(wanted.name, wanted.mtu_request)
+    before = netdev.link(wanted.name)
+    if before.loopback:
+        raise ConfigError(f"could not add network device {wanted.name} to ofproto (Invalid argument)")
     handle = AfPacketPort(wanted.name)
     try:
-        return Opened(handle, netdev.link(wanted.name))
+        link = netdev.link(wanted.name)
+        if link.ifindex != before.ifindex:  # replaced meanwhile: the sockets are bound to one of the two
+            raise ConfigError(f"could not open network device {wanted.name} (No such device)")
+        return Opened(handle, link)
     except ConfigError:
         handle.close()
         raise
@@ -74,9 +90,9 @@ def _open_patch(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
 
 
 KINDS: dict[str, Kind] = {
-    "system": Kind(_open_system, "", False),
-    "internal": Kind(_open_tap("internal"), "tap", True),
-    "tap": Kind(_open_tap("tap"), "tap", True),
+    "system": Kind(_open_system, "", False, slow=True),
+    "internal": Kind(_open_tap("internal"), "tap", True, slow=True),
+    "tap": Kind(_open_tap("tap"), "tap", True, slow=True),
     "patch": Kind(_open_patch, "patch", False),
 }
 
@@ -88,6 +104,7 @@ class Host:
     """
 
     kinds: Mapping[str, Kind] = KINDS
+    listens = True  # bridges have management sockets
 
     def open(self, wanted: DesiredInterface, kind: str, mac: bytes | None) -> Opened:
         """Open the device of an interface as `kind`; `mac` is what an internal device is to have, None = leave it.

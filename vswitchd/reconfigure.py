@@ -99,7 +99,8 @@ async def add_bridges(change: Change) -> None:
             continue
         bridge = Bridge(change.core, wanted, bridge_mac(change.core.host, wanted))
         change.core.bridges[name] = bridge
-        await bridge.channel.listen()
+        if change.core.host.listens:
+            await bridge.channel.listen()
         log.info("bridge %s: using datapath ID %016x", name, bridge.datapath_id)
 
 

@@ -343,6 +343,17 @@ cdef class PipePort(PortHandle):
             free(slot.frame)
         return bool(stored)
 
+    def take_next(self) -> bytes | None:
+        """Return the oldest frame that the switch sent and that was not taken yet, None if there is none."""
+        cdef Slot slot
+        self._check_open()
+        if not self.take_one(&slot):
+            return None
+        try:
+            return PyBytes_FromStringAndSize(<char *>slot.frame, slot.length)
+        finally:
+            free(slot.frame)
+
     def take(self) -> list[bytes]:
         """Return the frames that the switch sent since the last call, oldest first."""
         return [frame for frame, _ in self.take_meta()]

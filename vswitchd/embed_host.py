@@ -1,0 +1,93 @@
+"""The devices of an embedded switch: in memory, so that nothing of the computer is touched and no rights are needed.
+
+`MemoryHost` takes the place of `vswitchd.devices.Host`: interfaces of the types system, internal and tap become pipes,
+whose other end is in the hands of the program that embeds the switch. Thread rule: the caller's thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from datapath.ports.netdev import Link, virtual_link
+from datapath.ports.pipe import PipePort
+from vslib.errors import ConfigError
+from vswitchd.desired import DesiredInterface
+from vswitchd.devices import KINDS, Host, Kind, Opened
+
+QUEUE_FRAMES = 4096  # that a port holds in each direction; more are dropped, and counted as tx_full
+DEFAULT_MTU = 1500
+FIRST_MAC = 0x02_00_00_00_00_00
+
+
+@dataclass
+class Device:
+    """One device in memory: its pipe and the state of its link."""
+
+    pipe: PipePort
+    link: Link
+
+
+class MemoryHost(Host):
+    """The devices of one embedded switch, by name. Addresses are given in order, so that every run has the same."""
+
+    listens = False
+
+    def __init__(self) -> None:
+        self.devices: dict[str, Device] = {}
+        self._bridges = 0
+        word_and_owner = {name: (KINDS[name].dpctl_word, KINDS[name].owned) for name in ("system", "internal", "tap")}
+        pipes = {name: Kind(self._opener(name), *rest) for name, rest in word_and_owner.items()}
+        self.kinds: Mapping[str, Kind] = {**KINDS, **pipes}
+
+    def _opener(self, kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
+        def open_it(wanted: DesiredInterface, mac: bytes | None) -> Opened:
+            link = dataclasses.replace(virtual_link(wanted.name), mtu=wanted.mtu_request or DEFAULT_MTU)
+            pipe = PipePort(wanted.name, size=QUEUE_FRAMES, mtu=link.mtu, kind=kind)
+            if mac is not None:
+                link = dataclasses.replace(link, mac=mac)
+            self.devices[wanted.name] = Device(pipe, link)
+            return Opened(pipe, link)
+
+        return open_it
+
+    def _device(self, name: str) -> Device:
+        device = self.devices.get(name)
+        if device is None:
+            raise ConfigError(f"could not open network device {name} (No such device)")
+        return device
+
+    def link(self, name: str) -> Link:
+        """Return the state of a device."""
+        return self._device(name).link
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is a device of this name."""
+        return name in self.devices
+
+    def set_mac(self, name: str, mac: bytes) -> None:
+        """Set the MAC address of a device (6 bytes)."""
+        device = self._device(name)
+        device.link = dataclasses.replace(device.link, mac=mac)
+
+    def set_mtu(self, name: str, mtu: int) -> None:
+        """Set the MTU of a device, in bytes."""
+        device = self._device(name)
+        device.pipe.set_mtu(mtu)
+        device.link = dataclasses.replace(device.link, mtu=mtu)
+
+    def set_up(self, name: str, up: bool) -> None:
+        """Bring a device up or down."""
+        device = self._device(name)
+        device.pipe.up = up
+        device.link = dataclasses.replace(device.link, up=up, running=up)
+
+    def delete_if_exists(self, name: str) -> bool:
+        """Forget a device if there is one; return whether there was."""
+        return self.devices.pop(name, None) is not None
+
+    def fresh_mac(self) -> bytes:
+        """Return a MAC address (6 bytes) for a bridge that has none: 02:00:00:00:00:01 and up."""
+        self._bridges += 1
+        return (FIRST_MAC + self._bridges).to_bytes(6, "big")
