@@ -61,10 +61,16 @@ _MERGED = {
 
 
 class Idl:
-    """A replica of ``tables`` (name -> column names, None for all) of one database."""
+    """A replica of ``tables`` (name -> column names, None for all) of one database.
 
-    def __init__(self, tables: dict[str, list[str] | None], db: str = "Open_vSwitch") -> None:
+    ``known``: the schema that the server surely has, for embedding; None: ask the server.
+    """
+
+    def __init__(
+        self, tables: dict[str, list[str] | None], db: str = "Open_vSwitch", known: schemas.Schema | None = None
+    ) -> None:
         self.db = db
+        self._known = known
         self.tables = {name: Replica(name, columns) for name, columns in tables.items()}
         self.schema: schemas.Schema | None = None
         self.seqno = 0  # grows with each change of contents, lock or connection
@@ -150,7 +156,7 @@ class Idl:
 
     async def _follow(self, session: jsonrpc.Session) -> None:
         try:
-            found = schemas.parse(await session.call("get_schema", [self.db]))
+            found = self._known or schemas.parse(await session.call("get_schema", [self.db]))
         except jsonrpc.RpcError as error:
             raise ConfigError(f"{session.name}: database {self.db}: {_text(error.error)}") from error
         except OvsdbError as error:

@@ -300,12 +300,13 @@ class Server:
         self.databases: dict[str, ServedDb] = {"_Server": self._server_db}
         self._add(self._server_db.db)
 
-    async def open(self, path: str | None, schema_path: str) -> Database:
+    async def open(self, path: str | None, schema_path: str | schema.Schema) -> Database:
         """Serve the database file ``path``, made if missing; None keeps it in memory only.
 
+        ``schema_path``: file of its schema, or the schema itself, which databases may share.
         Raises ConfigError: bad schema, file locked by another process (names its pid), damaged or foreign file.
         """
-        wanted = schema.load(schema_path)
+        wanted = schema_path if isinstance(schema_path, schema.Schema) else schema.load(schema_path)
         if wanted.name in self.databases:
             raise ConfigError(f"database {wanted.name} is already open")
         file = FileDb(path, wanted) if path is not None else None
