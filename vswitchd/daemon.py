@@ -69,6 +69,7 @@ class Daemon:
         self._current = desired.Desired()
         self._poke: asyncio.Event
         self._retry = False
+        self._failed = False  # the configuration could not be applied for a bug of ours
         self._restoring = True  # until the database says otherwise: no controllers, no packets (MG.10)
         self._is_ready = False
 
@@ -196,6 +197,7 @@ class Daemon:
 
     def _tick(self) -> None:
         self._status_timer = self.clock.call_later(STATUS_PERIOD_S, self._tick)
+        self._retry = self._retry or self._failed
         self._poke.set()
 
     def _link_changed(self, name: str, link: netdev.Link | None) -> None:
@@ -215,7 +217,13 @@ class Daemon:
         self._current = self._restored(desired.read(self.idl.tables))
         wanted = restore.owned_names(self._current)
         self.devices.expect(wanted)
-        self._errors = await reconfigure(self.core, self._current)
+        try:
+            self._errors = await reconfigure(self.core, self._current)
+        except Exception:  # a bug: all else keeps working, and the operator can change what led to it
+            log.exception("could not apply the configuration, trying again in %g s", STATUS_PERIOD_S)
+            self._failed = True
+            return
+        self._failed = False
         self.core.datapath.hold(self._restoring)  # the first packet meets the flows of the fail mode
         self.devices.settle(wanted)
         await self._write(self._current.next_cfg)
