@@ -1,37 +1,36 @@
-"""COMMANDS: the unixctl commands of the daemon, a table of name, usage, argument counts and function.
+"""COMMANDS: the unixctl commands of the daemon, a table of name, usage, argument counts and functions.
 
-Texts are those of Open vSwitch 3.1, as scripts parse them. Thread rule: control thread.
+Texts are those of Open vSwitch 3.1, as scripts parse them; json gives the same as a JSON value to clients that ask for
+it. Thread rule: control thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from datapath import dp_text
 from ofproto.numbers import OFPP_LOCAL
-from vslib import unixctl
-from vslib.unixctl import CommandError, Registry
-from vswitchd import trace
-from vswitchd.devices import KINDS
+from vslib import memory
+from vslib.unixctl import UNLIMITED, CommandError, Fn, JsonFn, Registry
+from vswitchd import dpctl, trace
 
 if TYPE_CHECKING:
     from vswitchd.bridge import Bridge
     from vswitchd.core import Core
     from vswitchd.daemon import Daemon
 
-DATAPATH_NAME = "netdev@ovs-netdev"
 LOCAL_TEXT = "LOCAL"
 
 
 class Row(NamedTuple):
-    """One command: fn(daemon, args) returns its text, at once or as a coroutine."""
+    """One command: fn(daemon, args) returns its text, at once or as a coroutine, json(daemon, args) a JSON value."""
 
     name: str
     usage: str
     min_args: int
     max_args: int
     fn: Callable[[Daemon, list[str]], str | Awaitable[str]]
+    json: Callable[[Daemon, list[str]], Any] | None = None
 
 
 def bridge_named(core: Core, name: str) -> Bridge:
@@ -52,7 +51,16 @@ def fdb_show(daemon: Daemon, args: list[str]) -> str:
     lines = [" port  VLAN  MAC                Age"]
     for number, vlan, mac, age_s in bridge_named(daemon.core, args[0]).handle.fdb():
         lines.append(f"{port_text(number):>5}  {vlan:>4}  {mac.hex(':')}  {int(age_s):>3}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def fdb_rows(daemon: Daemon, args: list[str]) -> list[dict[str, Any]]:
+    """Return what fdb_show prints as objects; `port` is an OpenFlow port or "LOCAL", `age` is in seconds."""
+    bridge = bridge_named(daemon.core, args[0])
+    return [
+        {"port": LOCAL_TEXT if number == OFPP_LOCAL else number, "vlan": vlan, "mac": mac.hex(":"), "age": int(age_s)}
+        for number, vlan, mac, age_s in bridge.handle.fdb()
+    ]
 
 
 def fdb_flush(daemon: Daemon, args: list[str]) -> str:
@@ -60,55 +68,12 @@ def fdb_flush(daemon: Daemon, args: list[str]) -> str:
     chosen = [bridge_named(daemon.core, args[0])] if args else list(daemon.core.bridges.values())
     for bridge in chosen:
         bridge.handle.fdb_flush()
-    return "table successfully flushed\n"
-
-
-def _datapath_named(args: list[str]) -> None:
-    if args and args[-1] not in (DATAPATH_NAME, "ovs-netdev", "system@ovs-system", "ovs-system"):
-        raise CommandError(f"{args[-1]}: opening datapath failed (No such device)")
-
-
-def dpctl_show(daemon: Daemon, args: list[str]) -> str:
-    """Return the datapath's counters and ports (AP.30)."""
-    _datapath_named([a for a in args if not a.startswith("-")])
-    stats = daemon.core.datapath.stats()
-    lines = [
-        f"{DATAPATH_NAME}:",
-        f"  lookups: hit:{stats['hits']} missed:{stats['misses']} lost:{stats['lost']}",
-        f"  flows: {stats['n_flows']}",
-        "  port 0: ovs-netdev (tap)",
-    ]
-    ports = [
-        p for bridge in daemon.core.bridges.values() for p in bridge.ports_by_name.values() if p.dp_port is not None
-    ]
-    for port in sorted(ports, key=lambda p: p.dp_port or 0):
-        word = KINDS[port.kind].dpctl_word
-        lines.append(f"  port {port.dp_port}: {port.name}" + (f" ({word})" if word else ""))
-    return "\n".join(lines) + "\n"
-
-
-def dpctl_dump_flows(daemon: Daemon, args: list[str]) -> str:
-    """Return the installed megaflows of all forwarders (AP.31)."""
-    options = [a for a in args if a.startswith("-")]
-    _datapath_named([a for a in args if not a.startswith("-") and "=" not in a])
-    now_ns = daemon.core.clock.now_ns()
-    rows = daemon.core.datapath.dump_flows()
-    verbose = "-m" in options or "--more" in options
-    lines = []
-    for number in sorted({row.forwarder for row in rows}):
-        lines.append(f"flow-dump from forwarder {number}:")
-        lines += [dp_text.format_flow(row, now_ns, verbose=verbose) for row in rows if row.forwarder == number]
-    return "\n".join(lines) + ("\n" if lines else "")
-
-
-def dpctl_dump_dps(_daemon: Daemon, _args: list[str]) -> str:
-    """Return the names of the datapaths (AP.29)."""
-    return f"{DATAPATH_NAME}\n"
+    return "table successfully flushed"
 
 
 def ofproto_list(daemon: Daemon, _args: list[str]) -> str:
     """Return the names of the bridges (AP.12)."""
-    return "".join(f"{name}\n" for name in sorted(daemon.core.bridges))
+    return "\n".join(sorted(daemon.core.bridges))
 
 
 def exit_daemon(daemon: Daemon, args: list[str]) -> str:
@@ -117,33 +82,69 @@ def exit_daemon(daemon: Daemon, args: list[str]) -> str:
     return ""
 
 
-def drops_show(daemon: Daemon, _args: list[str]) -> str:
-    """Return the drop counters that are not zero, with their sentences (MO.08)."""
+def drop_rows(daemon: Daemon, _args: list[str]) -> list[dict[str, Any]]:
+    """Return the drop counters that are not zero as objects (MO.08)."""
     from datapath.drops import DROPS
 
     counts = daemon.core.datapath.stats()["drops"]
-    lines = [f"{counts[symbol]:>12}  {symbol:<24} {sentence}" for symbol, sentence in DROPS if counts.get(symbol)]
-    return "\n".join(lines) + ("\n" if lines else "")
+    rows = ((symbol, sentence, counts.get(symbol, 0)) for symbol, sentence in DROPS)
+    return [{"reason": symbol, "packets": count, "text": sentence} for symbol, sentence, count in rows if count]
+
+
+def drops_show(daemon: Daemon, args: list[str]) -> str:
+    """Return what drop_rows has as lines."""
+    return "\n".join(f"{row['packets']:>12}  {row['reason']:<24} {row['text']}" for row in drop_rows(daemon, args))
+
+
+def memory_counts(daemon: Daemon, _args: list[str]) -> dict[str, int]:
+    """Return numbers of objects under Open vSwitch's names, and those that other modules have registered (AP.10)."""
+    core = daemon.core
+    counts = memory.counts() | {
+        "handlers": core.datapath.n_forwarders,
+        "ports": sum(len(bridge.ports_by_name) for bridge in core.bridges.values()),
+        "rules": sum(bridge.flows.n_flows for bridge in core.bridges.values()),
+        "udpif keys": core.datapath.stats()["n_flows"],
+    }
+    return dict(sorted(counts.items()))
+
+
+def memory_show(daemon: Daemon, args: list[str]) -> str:
+    """Return memory_counts as Open vSwitch prints it: what there is none of is left out."""
+    return " ".join(f"{name}:{count}" for name, count in memory_counts(daemon, args).items() if count)
 
 
 COMMANDS: tuple[Row, ...] = (
     Row("exit", "[--cleanup]", 0, 1, exit_daemon),
-    Row("fdb/show", "bridge", 1, 1, fdb_show),
+    Row("fdb/show", "bridge", 1, 1, fdb_show, fdb_rows),
     Row("fdb/flush", "[bridge]", 0, 1, fdb_flush),
-    Row("ofproto/list", "", 0, 0, ofproto_list),
+    Row("ofproto/list", "", 0, 0, ofproto_list, lambda daemon, _: sorted(daemon.core.bridges)),
     Row("ofproto/trace", trace.USAGE, 1, 64, trace.trace),
-    Row("dpctl/show", "[-s] [dp...]", 0, 8, dpctl_show),
-    Row("dpctl/dump-flows", "[-m] [--names] [dp] [filter=...]", 0, 8, dpctl_dump_flows),
-    Row("dpctl/dump-dps", "", 0, 0, dpctl_dump_dps),
-    Row("drops/show", "", 0, 0, drops_show),
-)
+    Row(
+        "dpctl/show", "[-s] [dp...]", 0, UNLIMITED,
+        lambda daemon, args: dpctl.show(daemon.core, args), lambda daemon, args: dpctl.show_rows(daemon.core, args),
+    ),
+    Row(
+        "dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6,
+        lambda daemon, args: dpctl.dump_flows(daemon.core, args),
+        lambda daemon, args: dpctl.flow_rows(daemon.core, args),
+    ),
+    Row("dpctl/dump-dps", "", 0, 0, lambda *_: dpctl.DATAPATH_NAME, lambda *_: [dpctl.DATAPATH_NAME]),
+    Row(
+        "dpif/show", "", 0, 0,
+        lambda daemon, _: dpctl.dpif_show(daemon.core), lambda daemon, _: dpctl.dpif_rows(daemon.core),
+    ),
+    Row("drops/show", "", 0, 0, drops_show, drop_rows),
+    Row("memory/show", "", 0, 0, memory_show, memory_counts),
+)  # fmt: skip
 
 
 def register(daemon: Daemon, registry: Registry) -> None:
     """Add the daemon's commands to `registry`."""
     for row in COMMANDS:
-        registry.register(row.name, row.usage, row.min_args, row.max_args, _bound(daemon, row))
+        fn, json_fn = _bound(daemon, row)
+        registry.register(row.name, row.usage, row.min_args, row.max_args, fn, json_fn)
 
 
-def _bound(daemon: Daemon, row: Row) -> unixctl.Fn:
-    return lambda args: row.fn(daemon, args)
+def _bound(daemon: Daemon, row: Row) -> tuple[Fn, JsonFn | None]:
+    json = row.json
+    return lambda args: row.fn(daemon, args), None if json is None else lambda args: json(daemon, args)
