@@ -139,10 +139,15 @@ def _take_pretty(settings: Settings, _value: str) -> None:
     settings.pretty = True
 
 
-def _take_timeout(settings: Settings, value: str) -> None:
+def timeout_s(value: str, letter: str = "-T") -> int:
+    """Return the seconds that --timeout (whose letter is `letter`) names; raises ConfigError."""
     if not (value.isascii() and value.isdigit() and len(value) < 20 and int(value)):
-        raise ConfigError(f"value {value} on -T or --timeout is invalid")
-    settings.timeout_s = min(int(value), MAX_ALARM_S)
+        raise ConfigError(f"value {value} on {letter} or --timeout is invalid")
+    return min(int(value), MAX_ALARM_S)
+
+
+def _take_timeout(settings: Settings, value: str) -> None:
+    settings.timeout_s = timeout_s(value)
 
 
 TAKE = {"target": _take_target, "format": _take_format, "pretty": _take_pretty, "timeout": _take_timeout}
