@@ -39,6 +39,7 @@ except Exception:  # another Python, or a later one that has changed them
     _encoded = json.dumps
 
 BLANKS = " \t\r\n"
+_NUMBER_ENDS = ("", ".", "e", "E", "e+", "e-", "E+", "E-")  # the digits to come decide whether they belong to it
 _NAMES = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 
 
@@ -62,7 +63,7 @@ def scan(text: str, position: int = 0) -> tuple[Any, int]:
         raise ValueError(f"no JSON value at character {error.value}") from None
     except ValueError as error:
         where = getattr(error, "pos", 0)
-        if where >= len(text) or "Unterminated" in str(error) or "Invalid \\" in str(error):
+        if text[where:] in _NUMBER_ENDS or "Unterminated" in str(error) or "Invalid \\" in str(error):
             raise Unfinished from None
         raise
 
