@@ -59,7 +59,7 @@ class Switch:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
         with self._inside():
-            self.core = Core(inline=True, host=self.host)
+            self._core: Core | None = Core(inline=True, host=self.host)
             self._loop.work_when_idle(self.core.datapath.step)
         try:
             self._await(self._open())
@@ -89,9 +89,15 @@ class Switch:
         """Give everything back; a second call does nothing."""
         if self._closed:
             return
+        parts: list[Any] = [*self.core.bridges.values(), self.core]
         self._await(self._close())
         self._closed = True
+        self._loop.work_when_idle(lambda: False)
         self._loop.close()
+        self._registry.commands.clear()
+        self._core = None
+        for part in parts:  # they refer to each other: memory and descriptors go now, not when garbage is collected
+            vars(part).clear()
 
     async def _close(self) -> None:
         for task in self._tasks:
@@ -101,6 +107,13 @@ class Switch:
         await self._server.close()
 
     # -- running
+
+    @property
+    def core(self) -> Core:
+        """The switch without the database, as the daemon has it. Raises ConfigError when it is closed."""
+        if self._core is None:
+            raise ConfigError("the switch is closed")
+        return self._core
 
     @contextlib.contextmanager
     def _inside(self) -> Iterator[None]:
@@ -122,9 +135,13 @@ class Switch:
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and all that follows from it; return its result."""
-        with self._inside():
-            task = self._loop.create_task(work)
-            self._loop.run_until_idle()
+        try:
+            with self._inside():
+                task = self._loop.create_task(work)
+                self._loop.run_until_idle()
+        except ConfigError:
+            work.close()
+            raise
         if not task.done():
             task.cancel()
             raise InternalError(f"{work} waits for something that does not come")

@@ -15,6 +15,7 @@ from ofproto.numbers import OFP13
 from vslib.errors import ConfigError
 from vswitchd.bridge import Bridge, RunningPort
 from vswitchd.embed_flows import (
+    ALL_TABLES,
     Flow,
     FlowRemoved,
     PacketIn,
@@ -277,7 +278,8 @@ class EmbeddedBridge:
     def mod_flows(self, text: str, strict: bool = False) -> None:
         """Change the actions of the flows that the text's match takes. Raises FlowTextError, OpenFlowError."""
         flow = parse_flow(text, self._numbers(), all_tables=not strict)
-        self._flow_mods(MODIFY_STRICT if strict else MODIFY, [flow])
+        tables = [flow.table_id] if flow.table_id != ALL_TABLES else sorted({f.table for f in self._dump(flow)})
+        self._flow_mods(MODIFY_STRICT if strict else MODIFY, [flow._replace(table_id=table) for table in tables])
 
     def del_flows(self, match: str = "", strict: bool = False) -> None:
         """Delete the flows that a match takes, all by default. Raises FlowTextError, OpenFlowError."""
@@ -294,10 +296,14 @@ class EmbeddedBridge:
 
     def flows(self, match: str = "") -> list[Flow]:
         """Return the flows that a match takes, with their counts of now, by table, falling priority and match."""
-        request, running = dump_request(match, self._numbers()), self.running
+        found = self._dump(parse_flow(match, self._numbers(), all_tables=True, actions=False))
+        return sorted(found, key=lambda flow: (flow.table, -flow.priority, flow.match))
+
+    def _dump(self, wanted: ParsedFlow) -> list[Flow]:
+        running = self.running
         self.switch._await(running.fresh_counts())
-        bodies = running.flows.flow_stats(request, OFP13, False, self.switch.clock.now_ns())
-        return sorted(read_flows(bodies), key=lambda flow: (flow.table, -flow.priority, flow.match))
+        bodies = running.flows.flow_stats(dump_request(wanted), OFP13, False, self.switch.clock.now_ns())
+        return list(read_flows(bodies))
 
     def dump_flows(self, match: str = "") -> str:
         """Return flows() as text, one a line, in the form of `ovs-ofctl dump-flows`."""

@@ -147,9 +147,8 @@ def parse_flows(text: str | Iterable[str], names: Mapping[str, int]) -> list[Par
     return found
 
 
-def dump_request(text: str, names: Mapping[str, int]) -> bytes:
-    """Return the flow statistics request (OpenFlow 1.3) for the flows that a match text takes. Raises FlowTextError."""
-    wanted = parse_flow(text, names, all_tables=True, actions=False)
+def dump_request(wanted: ParsedFlow) -> bytes:
+    """Return the flow statistics request (OpenFlow 1.3) for the flows that a match takes."""
     match = _with_header(flow_mod.encode_match(wanted.value, wanted.mask, OFP13))
     body = struct.pack(
         "!BxxxIIxxxxQQ", wanted.table_id, wanted.out_port, wanted.out_group, wanted.cookie, wanted.cookie_mask

@@ -7,6 +7,7 @@ whose other end is in the hands of the program that embeds the switch. Thread ru
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from vswitchd.devices import KINDS, Host, Kind, Opened
 
 QUEUE_FRAMES = 4096  # that a port holds in each direction; more are dropped, and counted as tx_full
 DEFAULT_MTU = 1500
+IN_MEMORY = ("system", "internal", "tap")  # types that become pipes
 FIRST_MAC = 0x02_00_00_00_00_00
 
 
@@ -37,8 +39,7 @@ class MemoryHost(Host):
     def __init__(self) -> None:
         self.devices: dict[str, Device] = {}
         self._bridges = 0
-        word_and_owner = {name: (KINDS[name].dpctl_word, KINDS[name].owned) for name in ("system", "internal", "tap")}
-        pipes = {name: Kind(self._opener(name), *rest) for name, rest in word_and_owner.items()}
+        pipes = {name: Kind(self._opener(name), KINDS[name].dpctl_word, owned=True) for name in IN_MEMORY}
         self.kinds: Mapping[str, Kind] = {**KINDS, **pipes}
 
     def _opener(self, kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
@@ -87,7 +88,7 @@ class MemoryHost(Host):
         """Forget a device if there is one; return whether there was."""
         return self.devices.pop(name, None) is not None
 
-    def fresh_mac(self) -> bytes:
+    def fresh_mac(self, *_bridge: uuid.UUID) -> bytes:
         """Return a MAC address (6 bytes) for a bridge that has none: 02:00:00:00:00:01 and up."""
         self._bridges += 1
         return (FIRST_MAC + self._bridges).to_bytes(6, "big")
