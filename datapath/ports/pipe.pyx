@@ -20,7 +20,9 @@ from datapath.packet cimport (
     BATCH_MAX, LARGE_FRAME_MAX, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_alloc,
     packet_release,
 )
-from datapath.ports.port cimport Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_sent
+from datapath.ports.port cimport (
+    PORT_UP, Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_sent,
+)
 
 from typing import NamedTuple
 
@@ -31,18 +33,6 @@ cdef extern from "<sys/eventfd.h>" nogil:
     int eventfd(unsigned int initval, int flags)
     enum: EFD_CLOEXEC
     enum: EFD_NONBLOCK
-
-cdef extern from *:
-    """
-    #include <sched.h>
-    static inline void spin_lock(char *lock) {
-        while (__atomic_test_and_set(lock, __ATOMIC_ACQUIRE))
-            sched_yield();          /* two cores are shared with the peer: let it finish */
-    }
-    static inline void spin_unlock(char *lock) { __atomic_clear(lock, __ATOMIC_RELEASE); }
-    """
-    void spin_lock(char *lock) nogil
-    void spin_unlock(char *lock) nogil
 
 
 class Offload(NamedTuple):
@@ -56,35 +46,6 @@ class Offload(NamedTuple):
     csum_start: int = 0
     csum_offset: int = 0
     gso_hdr_length: int = 0
-
-
-cdef struct Slot:              # one frame in a ring
-    uint8_t *frame             # its bytes, from malloc; owned by the ring
-    uint32_t length            # bytes of frame
-    uint32_t offload           # OffloadFlag bits
-    uint16_t gso_size          # as in Packet
-    uint16_t csum_start
-    uint16_t csum_offset
-    uint16_t gso_hdr_length
-
-cdef struct Ring:
-    Slot *slots                # `size` of them
-    uint32_t size
-    uint32_t head              # oldest frame
-    uint32_t used              # frames in it: slots[head .. head+used) modulo size
-    char lock
-    bint signalled             # the event descriptor is readable
-    int event_fd
-
-cdef struct Pipe:
-    Ring inward                # Python -> forwarder
-    Ring outward               # forwarder -> Python
-    Slot *looped               # frames that rx repeats
-    uint32_t n_looped          # 0 = not looping
-    uint32_t next_looped       # the one that comes next
-    uint32_t loop_batch        # frames given by one rx call
-    uint64_t loop_left         # frames still to be given; all ones = no end
-    bint null                  # tx counts and discards
 
 
 cdef int ring_open(Ring *ring, uint32_t size) noexcept nogil:
@@ -190,7 +151,7 @@ cdef int pipe_rx(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) n
     cdef Packet *pkt
     batch.n = 0
     spin_lock(&ring.lock)
-    if pipe.n_looped:
+    if pipe.n_looped and port.flags & PORT_UP:     # down: the loop waits
         pipe_rx_loop(pipe, pool, batch, stats)
     else:
         while batch.n < BATCH_MAX and ring_take(ring, &slot):
@@ -271,8 +232,6 @@ cdef class PipePort(PortHandle):
     `caps` names the offloads that the output takes (csum, tso4, tso6, uso); `size` bounds each direction, in frames;
     `null` makes the output count and discard. Raises ConfigError for an unknown offload or a size of 0.
     """
-
-    cdef Pipe pipe
 
     def __cinit__(self, *args, **kwargs):
         self.pipe.inward.event_fd = self.pipe.outward.event_fd = -1
