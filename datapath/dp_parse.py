@@ -20,6 +20,7 @@ from datapath.dp_text import (
     KEY_BYTES,
     MAC,
     METADATA,
+    MPLS_SLOTS,
     PLACES,
     TAG_PRESENT,
     TCP_FLAGS,
@@ -31,6 +32,7 @@ _FRAGMENTS = {"no": 0, "first": 1, "later": 3}
 _NO_PORT = 0xFFFFFFFF
 _ITEM = re.compile(r"[,\s]*([a-z0-9_]+)\(")
 _MPLS = (("label", 12), ("tc", 9), ("ttl", 0), ("bos", 8))
+_MPLS_BITS = {"label": 20, "tc": 3, "ttl": 8, "bos": 1}
 
 
 class DatapathFlowError(ValueError):
@@ -108,14 +110,19 @@ class _Reader:
         self.read(inside)
 
     def mpls(self, inside: str) -> None:
-        parts = dict(part.split("=") for part in inside.split(",") if part)
-        self.put("mpls_lse0", sum(_number(parts.get(word, "0")) << shift for word, shift in _MPLS))
+        shifts, entry = dict(_MPLS), -1
+        for part in filter(None, inside.split(",")):
+            word, _, text = part.partition("=")
+            entry += word == _MPLS[0][0]     # each entry begins with its label
+            self.put(MPLS_SLOTS[max(entry, 0)], _number(text), shifts[word], _MPLS_BITS[word])
 
     def flags(self, slot: str, names: tuple[str, ...], inside: str) -> None:
         if inside[:1].isdigit():
-            self.put(slot, _number(inside))
-        else:
-            self.put(slot, sum(1 << names.index(word) for word in inside.split("|") if word))
+            self.put(slot, _number(inside.partition("/")[0]))
+            return
+        # `syn|ack`, or a sign before each: `+syn-ack`
+        words = re.findall(r"\+([^+-]+)", inside) if inside[:1] in ("+", "-") else inside.split("|")
+        self.put(slot, sum(1 << names.index(word) for word in words if word))
 
     def one(self, name: str, inside: str) -> None:
         special: dict[str, Callable[[str], None]] = {

@@ -14,7 +14,7 @@ from datapath.slots import TUNNEL, Place, places
 from ofproto.fields import HEADER_NAMES, NUMBER, Field, by_name
 from ofproto.flow_text import KEY_BYTES, PROTOCOLS, format_match
 from ofproto.numbers import OFPP_ANY
-from ofproto.value_text import number, parse_value, port_names
+from ofproto.value_text import mac_text, number, parse_value, port_names
 from vslib.errors import ConfigError
 
 PLACES: dict[str, Place] = places()
@@ -115,7 +115,15 @@ def format_exact(key: bytes, names: Names | None = None) -> str:
     mask = exact_mask(key)
     ethernet = not slot_of(key, "recirc_id") and not slot_of(key, "packet_type")
     shown = put_slot(mask, "packet_type", 0) if ethernet else mask
-    return _put_inner_tag(_with_type(format_match(key, shown, names)), key, mask)
+    text = _put_inner_tag(_with_type(format_match(key, shown, names)), key, mask)
+    return text + "".join(f",{name}={mac}" for name, mac in _other_nd_option(key, text))
+
+
+def _other_nd_option(key: bytes, text: str) -> list[tuple[str, str]]:
+    """Return the link-layer address that a match of this neighbour discovery type could not name."""
+    slots = {"nd_sll": "arp_sha", "nd_tll": "arp_tha"}
+    missing = [name for name in slots if "nd_target=" in text and f"{name}=" not in text]
+    return [(name, mac_text(slot_of(key, slots[name]))) for name in missing]
 
 
 def _with_type(text: str) -> str:
@@ -157,7 +165,7 @@ def _put_tag(key: bytes, name: str, text: str) -> bytes:
     if name == "dl_vlan":
         vid = number(text, 0xFFFF)
         if 0xFFF < vid < 0xFFFF:
-            raise ValueError(f"{text} is not a VLAN ID")
+            raise ValueError("not a VLAN ID")
         tci = 0 if vid == 0xFFFF else tci & 0xE000 | PRESENT | vid
     elif name in ("dl_vlan_pcp", "vlan_pcp"):
         tci = tci & 0xFFF | PRESENT | number(text, 7) << 13
@@ -167,10 +175,21 @@ def _put_tag(key: bytes, name: str, text: str) -> bytes:
     return put_slot(key, "vlan_tci", tci)
 
 
+# Open vSwitch's words for a value that is not one of the field's kind.
+_WRONG = {
+    "ethernet": "invalid Ethernet address", "ipv4": "invalid IP address", "ipv6": "invalid IPv6 address",
+    "port": "invalid or unknown port for in_port",
+}  # fmt: skip
+
+
 def _value(row: Field, text: str) -> int:
-    value, mask = parse_value(row, text)
+    try:
+        value, mask = parse_value(row, text)
+    except ValueError as error:
+        masked = "/" in text and row.fmt not in _WRONG
+        raise ValueError("wildcards not allowed here" if masked else _WRONG.get(row.fmt, str(error))) from None
     if mask != row.valid_bits:
-        raise ValueError(f"{text}: wildcards not allowed here")
+        raise ValueError("wildcards not allowed here")
     return value
 
 
@@ -185,13 +204,9 @@ def _put_field(key: bytes, name: str, text: str) -> bytes:
             return _put_tag(key, name, text)
         value = _value(row, text)
     except ValueError as error:
-        raise ConfigError(f"bad value for {name} ({_reason(text, str(error))})") from None
+        raise ConfigError(f"bad value for {name} ({text}: {error})") from None
     result: bytes = field_access.put_value(key, row.name, value.to_bytes(row.n_bytes, "big"))
     return result
-
-
-def _reason(text: str, error: str) -> str:
-    return error if error.startswith(text) else f"{text}: {error}"
 
 
 def _put_protocol(key: bytes, word: str) -> bytes:

@@ -17,8 +17,9 @@ from ofproto.act_text import format_actions, range_text
 from ofproto.exact_text import format_exact, format_megaflow, put_slot, slot_of
 from ofproto.fields import FIELDS
 from ofproto.flow_text import format_match
+from ofproto.numbers import OFPP_UNSET
 from ofproto.switch import BridgeHandle, SwitchHandle
-from ofproto.value_text import hex_text, port_text
+from ofproto.value_text import format_value, hex_text, port_text
 from ofproto.xlate.record import EventKind, Note
 
 KEY_BYTES = max(p.offset + p.slot.n_bytes for p in places().values() if p.slot.scope != PIPELINE)
@@ -42,6 +43,11 @@ class Event(NamedTuple):
     aux: int
     data: bytes
     rule: tuple[bytes, bytes, int, int] | None
+
+    @property
+    def vlan(self) -> int:
+        """The VLAN that the note names, in the low half of `aux`."""
+        return self.aux & 0xFFFF
 
 
 @dataclass
@@ -99,21 +105,22 @@ NOTES: dict[int, tuple[str, Callable[[Event, Setting], str]]] = {
     Note.NOTE_UNKNOWN_PORT: (ERROR, lambda e, s: f"received packet on unknown port {port_text(e.number)}"),
     Note.NOTE_NO_BUNDLE: (WARNING, lambda e, s: "no input bundle, dropping"),
     Note.NOTE_VLAN_NOT_ADMITTED: (
-        ERROR, lambda e, s: f"dropping VLAN {e.aux} packet received on port {s.port_name(e)} not configured for "
-        f"trunking VLAN {e.aux}",
+        ERROR, lambda e, s: f"dropping VLAN {e.vlan} packet received on port {s.port_name(e)} not configured for "
+        f"trunking VLAN {e.vlan}",
     ),
     Note.NOTE_TAG_ON_ACCESS_PORT: (
-        ERROR, lambda e, s: f"dropping VLAN {e.aux} tagged packet received on port {s.port_name(e)} configured as "
-        "VLAN access port",
+        ERROR, lambda e, s: f"dropping VLAN {e.vlan} tagged packet received on port {s.port_name(e)} configured as "
+        f"VLAN {e.aux >> 16} access port",
     ),
     Note.NOTE_VLAN_DROPPED: (WARNING, lambda e, s: "disallowed VLAN VID for this input port, dropping"),
     Note.NOTE_RESERVED_MAC: (DETAIL, lambda e, s: "packet has reserved destination MAC, dropping"),
     Note.NOTE_LEARNED: (
-        DETAIL, lambda e, s: f"learned that {_mac(e)} is on port {s.port_name(e)} in VLAN {e.aux}",
+        DETAIL, lambda e, s: f"learned that {_mac(e)} is on port {s.port_name(e)} in VLAN {e.vlan}",
     ),
     Note.NOTE_FORWARDING: (DETAIL, lambda e, s: "forwarding to learned port"),
     Note.NOTE_LEARNED_ON_INPUT: (DETAIL, lambda e, s: "learned port is input port, dropping"),
     Note.NOTE_FLOODING: (DETAIL, lambda e, s: "no learned MAC for destination, flooding"),
+    Note.NOTE_QUEUE: (DETAIL, lambda e, s: f"queue = {hex_text(e.number)}"),
     Note.NOTE_CUT: (ERROR, lambda e, s: "too much happens, the rest is left out"),
 }  # fmt: skip
 
@@ -163,10 +170,12 @@ def _set_node(event: Event, setting: Setting) -> Node:
 
 
 def _value_node(event: Event, _setting: Setting) -> Node:
-    row, low, high = FIELDS[event.number], event.aux, event.aux + event.n_bits - 1
+    row = FIELDS[event.number]
     words = [int.from_bytes(event.data[at : at + 8], "little") for at in range(0, len(event.data), 8)]
     value = sum(word << 64 * i for i, word in enumerate(words))
-    return Node(f" -> {range_text(row, low, high - low + 1)} is now {hex_text(value)}")
+    whole = event.n_bits == row.n_bits
+    text = format_value(row, value, row.valid_bits) if whole else hex_text(value)
+    return Node(f" -> {range_text(row, event.aux, event.n_bits)} is now {text}")
 
 
 def _note_node(event: Event, setting: Setting) -> Node:
@@ -194,7 +203,9 @@ def tree(events: list[Event], setting: Setting) -> list[Node]:
             open_lists.pop()
             continue
         node = _NODES[event.kind](event, setting)
-        open_lists[-1].append(node)
+        first = event.kind == EventKind.EVENT_ACTION_SET and len(open_lists) == 2 and bool(open_lists[1])
+        # The action set of the bridge that received the packet stands with its first table's actions.
+        (open_lists[1][-1].children if first else open_lists[-1]).append(node)
         if node.opens:
             open_lists.append(node.children)
     return top
@@ -260,12 +271,8 @@ def explain(
 
 
 def _final(start: bytes, end: bytes, names: Names) -> str:
-    return "unchanged" if _comparable(start) == _comparable(end) else format_exact(end, names)
-
-
-def _comparable(key: bytes) -> bytes:
-    # The action set's output is kept in the key, and no part of the flow that is shown.
-    return put_slot(key, "actset_output", 0)
+    unchanged = put_slot(start, "actset_output", OFPP_UNSET) == end
+    return "unchanged" if unchanged else format_exact(end, names)
 
 
 def _failure(result: dict[str, Any]) -> list[str]:

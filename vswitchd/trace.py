@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from datapath.dp_parse import DatapathFlowError, parse_key
 from datapath.parse import parse_frame
-from datapath.slots import PACKET
+from datapath.slots import TUNNEL
 from ofproto.exact_text import PLACES, parse_exact, put_slot, slot_of
 from ofproto.flow_text import KEY_BYTES
 from ofproto.trace import explain
@@ -163,7 +163,7 @@ def with_frame(key: bytes, frame: bytes) -> bytes:
     for name in METADATA:
         result = put_slot(result, name, slot_of(key, name))
     for name, place in PLACES.items():
-        if place.slot.scope != PACKET:
+        if place.slot.scope == TUNNEL:
             result = put_slot(result, name, slot_of(key, name))
     return result
 

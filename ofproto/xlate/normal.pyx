@@ -95,6 +95,8 @@ cdef OfPort *seen_here(XlateContext *ctx, const uint8_t *mac, uint16_t vlan) noe
     """Where this very packet showed the address as a source; it counts as learned already."""
     cdef const CreditItem *items = <const CreditItem *>ctx.credits.data
     cdef uint32_t i = ctx.credits.n
+    if ctx.record != NULL and not ctx.side_effects:
+        return NULL                # a trace that learns nothing
     while i:
         i -= 1
         if items[i].kind != CREDIT_MAC or items[i].vlan != vlan or items[i].bridge_id != ctx.bridge.id:
@@ -224,7 +226,7 @@ cdef void normal(XlateContext *ctx) noexcept nogil:
     if reason:
         note_drop(ctx, reason)
         report_note(ctx, NOTE_TAG_ON_ACCESS_PORT if in_port.vlan_mode == VLAN_ACCESS else NOTE_VLAN_NOT_ADMITTED,
-            number, tci & VLAN_VID)
+            number, <uint32_t>in_port.tag << 16 | (tci & VLAN_VID))
         report_note(ctx, NOTE_VLAN_DROPPED, 0, 0)
         return
     vlan = vlan_inside(in_port, tci)

@@ -40,14 +40,15 @@ cpdef enum Note:
     NOTE_UNMET_PREREQS         # number: field
     NOTE_UNKNOWN_PORT          # number: input port of NORMAL
     NOTE_NO_BUNDLE             # ... so that it has no VLAN settings
-    NOTE_VLAN_NOT_ADMITTED     # number: port; aux: VLAN
-    NOTE_TAG_ON_ACCESS_PORT    # number: port; aux: VLAN
+    NOTE_VLAN_NOT_ADMITTED     # number: port; aux: its tag << 16 | VLAN
+    NOTE_TAG_ON_ACCESS_PORT    # ... as above
     NOTE_VLAN_DROPPED
     NOTE_RESERVED_MAC
     NOTE_LEARNED               # number: port; aux: VLAN; data: MAC
     NOTE_FORWARDING
     NOTE_LEARNED_ON_INPUT
     NOTE_FLOODING
+    NOTE_QUEUE                 # number: skb_priority
     NOTE_CUT                   # more than EVENTS_MAX
     N_NOTES
 
@@ -77,5 +78,6 @@ cdef struct Record:
     FlowKey start              # the packet, and values of the pipeline to start with
     Grow events                # Event
     Grow data                  # bytes
+    uint32_t hidden            # opened after EVENTS_MAX and not closed yet
 
 cdef void record_free(Record *record) noexcept nogil

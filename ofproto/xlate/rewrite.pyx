@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from datapath.bytes cimport htobe16, htobe32, htobe64
+from datapath.bytes cimport be32toh, htobe16, htobe32, htobe64
 from datapath.drops cimport DROP_OUT_OF_MEMORY, DROP_STACK_TOO_DEEP
 from datapath.flow_key cimport (
     OFS_ETH_DST, OFS_ETH_SRC, OFS_IP_DST, OFS_IP_SRC, OFS_NW_PROTO, OFS_NW_TOS, OFS_NW_TTL, OFS_SKB_PRIORITY,
@@ -25,7 +25,7 @@ from ofproto.xlate.apply cimport StepFn
 from ofproto.xlate.context cimport (
     STACK_MAX, STACK_WORDS, XlateContext, fold, grow_add, is_vlan_slot, read_bytes, touch, write_field, write_slot,
 )
-from ofproto.xlate.record cimport NOTE_STACK_FULL, NOTE_STACK_UNDERFLOW, NOTE_UNMET_PREREQS
+from ofproto.xlate.record cimport NOTE_QUEUE, NOTE_STACK_FULL, NOTE_STACK_UNDERFLOW, NOTE_UNMET_PREREQS
 from ofproto.xlate.report cimport report_note, report_value
 from ofproto.xlate.vlan_ops cimport vlan_pop, vlan_push, vlan_set, vlan_settle
 
@@ -233,6 +233,7 @@ cdef bint pop_queue(XlateContext *ctx, const OfAct *a) noexcept nogil:
     write_slot(ctx, SLOT_SKB_PRIORITY, OFS_SKB_PRIORITY, 4)
     ctx.key.pkt.skb_priority = ctx.skb_priority_be
     ctx.det.pkt.skb_priority = 0
+    report_note(ctx, NOTE_QUEUE, be32toh(ctx.key.pkt.skb_priority), 0)
     return False
 
 
