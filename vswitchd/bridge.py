@@ -7,6 +7,7 @@ control thread only.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from vslib import vlog
 from vslib.errors import ConfigError
 from vslib.version import OVS_VERSION
 from vswitchd.desired import LAST_OFPORT, DesiredBridge, DesiredInterface, DesiredPort
+from vswitchd.devices import Closing
 
 if TYPE_CHECKING:
     from datapath.ports.port import PortHandle
@@ -38,7 +40,10 @@ PATCH_COUNTS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
 
 @dataclass
 class RunningPort:
-    """One interface that forwards. number: OpenFlow port, host order; dp_port: datapath port, None for a patch port."""
+    """One interface that forwards. number: OpenFlow port, host order; dp_port: datapath port, None for a patch port.
+
+    followed_mtu: the bridge's smallest MTU, in bytes, as it was last given to the device; None = never.
+    """
 
     name: str
     number: int
@@ -47,7 +52,9 @@ class RunningPort:
     dp_port: int | None
     handle: PortHandle | None
     link: netdev.Link
+    added_ns: int
     config: int = 0
+    followed_mtu: int | None = None
     link_resets: int = 0
     vlan: DesiredPort | None = None
     peer: tuple[str, int] | None = None
@@ -84,7 +91,7 @@ class Bridge:
         self.core = core
         self.name = wanted.name
         self.wanted = wanted
-        self.mac = mac
+        self.mac = self.default_mac = mac  # default: when no port has a global one
         self.handle: BridgeHandle = core.switch.add_bridge(wanted.name, mac)
         self.flows = FlowTables(self.handle)
         self.ports_by_name: dict[str, RunningPort] = {}
@@ -93,6 +100,7 @@ class Bridge:
         self.channel.on_controllers_changed = self.controllers_changed
         self.fail_open = False
         self.last_number = 0
+        self.kept_numbers: dict[uuid.UUID, int] = {}  # of interfaces that lost their device, for when it is back
 
     # -- identity
 
@@ -126,12 +134,14 @@ class Bridge:
         """
         if wanted.name == self.name:
             return OFPP_LOCAL
-        if wanted.ofport is not None and wanted.ofport not in self.numbers:
-            return wanted.ofport
-        for step in range(LAST_OFPORT):
-            number = (self.last_number + step) % LAST_OFPORT + 1
-            if number not in self.numbers:
-                return number
+        for wish in (wanted.ofport, self.kept_numbers.get(wanted.row), wanted.last_ofport):
+            if wish is not None and wish not in self.numbers:
+                return wish
+        for avoided in (set(self.kept_numbers.values()), set[int]()):
+            for step in range(LAST_OFPORT):
+                number = (self.last_number + step) % LAST_OFPORT + 1
+                if number not in self.numbers and number not in avoided:
+                    return number
         raise ConfigError(f"could not add network device {wanted.name} to ofproto (Numerical result out of range)")
 
     def add_port(self, port: RunningPort) -> None:
@@ -139,21 +149,37 @@ class Bridge:
         self.handle.add_port(port.number, port.dp_port, port.name)
         if not port.wanted.requested and port.number <= LAST_OFPORT:
             self.last_number = port.number
-        self.handle.set_port(port.number, link_up=port.link_up)
+        self.handle.set_port(port.number, link_up=port.link_up, config=port.config)
         self.ports_by_name[port.name] = self.numbers[port.number] = port
+        self.kept_numbers.pop(port.wanted.row, None)
         log.info("bridge %s: added interface %s on port %d", self.name, port.name, port.short_number)
         self.channel.port_status(PORT_ADDED, port.describe())
 
-    def del_port(self, port: RunningPort) -> None:
-        """Take `port` out of the bridge, tell the controllers and close its device."""
+    def take_off(self, port: RunningPort) -> None:
+        """Take the number of `port` away and tell the controllers; the datapath keeps its device for `add_port`."""
         del self.ports_by_name[port.name], self.numbers[port.number]
         self.handle.del_port(port.number)
-        if port.dp_port is not None:
-            self.core.datapath.del_port(port.dp_port)
-        if port.handle is not None:
-            port.handle.close()
+        port.vlan = port.peer = None
         log.info("bridge %s: deleted interface %s on port %d", self.name, port.name, port.short_number)
         self.channel.port_status(PORT_DELETED, port.describe())
+
+    def del_port(self, port: RunningPort) -> None:
+        """Take `port` out of the bridge and the datapath and tell the controllers; the caller closes `port.handle`."""
+        self.take_off(port)
+        if not port.link.present and port.number <= LAST_OFPORT:
+            self.kept_numbers[port.wanted.row] = port.number
+        if port.dp_port is not None:
+            self.core.datapath.del_port(port.dp_port)
+
+    def set_mac(self, mac: bytes) -> None:
+        """Take over the MAC address that was chosen for the bridge; a new datapath ID makes controllers reconnect."""
+        before = self.datapath_id
+        self.mac = mac
+        self.handle.configure(mac=mac)
+        if self.datapath_id != before:
+            log.info("bridge %s: using datapath ID %016x", self.name, self.datapath_id)
+            for connection in list(self.channel.connections):  # OpenFlow has no message for it
+                connection.stream.close()
 
     def link_changed(self, port: RunningPort, link: netdev.Link) -> None:
         """Take over a device's new state and tell the controllers what they can see of it."""
@@ -183,7 +209,7 @@ class Bridge:
             counts = self.patch_counts(port)
         else:
             counts = self.core.datapath.port_stats(port.dp_port)
-        return PortStatsRow(number=port.number, duration_ns=now_ns - self.core.started_ns, **_openflow_counts(counts))
+        return PortStatsRow(number=port.number, duration_ns=now_ns - port.added_ns, **_openflow_counts(counts))
 
     def patch_counts(self, port: RunningPort) -> dict[str, int]:
         """Return a patch port's counters under the names that the datapath uses for the others."""
@@ -203,9 +229,12 @@ class Bridge:
             raise OpenFlowError("OFPPMFC_BAD_HW_ADDR")
         before = port.describe()
         mask &= PORT_MOD_BITS
-        if mask & OFPPC_PORT_DOWN and port.handle is not None:
-            self.core.host.set_up(port.name, not config & OFPPC_PORT_DOWN)
-            port.link = self.core.host.link(port.name)
+        if mask & OFPPC_PORT_DOWN and port.handle is not None and not port.link.moved:
+            try:
+                self.core.host.set_up(port.name, not config & OFPPC_PORT_DOWN)
+                port.link = self.core.host.link(port.name)
+            except ConfigError as error:  # it went meanwhile: news of that are under way
+                log.warn("%s", error)
         port.config = (port.config & ~mask) | (config & mask & ~OFPPC_PORT_DOWN)
         self.handle.set_port(number, config=port.config, link_up=port.link_up)
         if port.describe() != before:
@@ -251,6 +280,8 @@ class Bridge:
         """Apply the bridge's own settings, controllers and fail mode."""
         mode_changed = wanted.secure != self.wanted.secure
         self.wanted = wanted
+        rows = {interface.row for port in wanted.ports for interface in port.interfaces}
+        self.kept_numbers = {row: number for row, number in self.kept_numbers.items() if row in rows}
         self.handle.configure(
             mac=self.mac,
             mac_aging_s=wanted.mac_aging_s,
@@ -280,10 +311,12 @@ class Bridge:
         lost = not self.wanted.secure and bool(self.wanted.controllers) and self.channel.all_failed
         self.handle.configure(standalone_normal=lost)
 
-    async def close(self) -> None:
-        """Take the bridge out of the switch: its ports, its channel, its tables."""
-        for port in list(self.ports_by_name.values()):
+    async def close(self, destroy: bool = False) -> None:
+        """Take the bridge out of the switch: its ports, its channel, its tables; `destroy`: devices of ours as well."""
+        ports = list(self.ports_by_name.values())
+        for port in ports:
             self.del_port(port)
+        await self.core.host.close_all([closing(port, destroy) for port in ports if port.handle is not None])
         await self.channel.close()
         self.flows.flush(reason=2)
         self.core.switch.del_bridge(self.name)
@@ -316,6 +349,12 @@ OPENFLOW_COUNTS = (
 
 def _openflow_counts(counts: dict[str, Any]) -> dict[str, int]:
     return {name: int(counts.get(name, 0)) for name in OPENFLOW_COUNTS}
+
+
+def closing(port: RunningPort, destroy: bool) -> Closing:
+    """Return how the device of `port` is closed; `destroy` counts for devices that are ours."""
+    assert port.handle is not None
+    return Closing(port.name, port.handle, port.kind, destroy)
 
 
 def find_port(bridges: Iterable[Bridge], name: str) -> tuple[Bridge, RunningPort] | None:

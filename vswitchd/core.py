@@ -37,6 +37,7 @@ class Core:
         self.datapath = Datapath(n_forwarders, inline)
         self.datapath.set_miss_hook(self.switch.miss_hook)
         self.bridges: dict[str, Bridge] = {}
+        self.problems: frozenset[str] = frozenset()  # lines that the last reconfiguration wrote to the log
         self.status_changed: Callable[[], None] = lambda: None  # what the database is to hear of soon has changed
         self._timers: list[clock_module.Handle] = []
         self._loop: asyncio.AbstractEventLoop | None = None

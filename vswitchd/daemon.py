@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from datapath.ports import netdev
 from ovsdb.idl import Idl
 from ovsdb.server import Server
 from vslib import clock as clock_module
@@ -25,6 +24,7 @@ from vslib.version import CYVSWITCH_VERSION
 from vswitchd import commands, database, desired, restore
 from vswitchd.core import Core
 from vswitchd.desired import Desired
+from vswitchd.links import LinkFollower
 from vswitchd.reconfigure import reconfigure
 from vswitchd.status import STATUS_COLUMNS, StatusWriter
 
@@ -62,6 +62,7 @@ class Daemon:
         self.registry = unixctl.Registry(PROGRAM)
         self.unixctl = unixctl.Server(PROGRAM, self.registry)
         self.core: Core
+        self.links: LinkFollower
         self.devices: restore.OwnedDevices
         self._leave: asyncio.Event
         self._cleanup = False
@@ -100,6 +101,7 @@ class Daemon:
     async def _run_with_pidfile(self) -> None:
         self.core = Core(self.settings.n_forwarders)
         self.core.status_changed = self._poke.set
+        self.links = LinkFollower(self.core, self._apply_again, self._poke.set)
         self.core.start()
         self.core.datapath.hold(True)
         self.devices = restore.OwnedDevices()
@@ -149,7 +151,7 @@ class Daemon:
             await self.server.listen("punix:" + os.path.join(dirs.rundir(), database.SOCKET))
         log.info("cyvswitch %s", CYVSWITCH_VERSION)
         self.settings.ready()
-        link_watch = netdev.watch(asyncio.get_running_loop(), self._link_changed)
+        self.links.start(asyncio.get_running_loop())
         leave = asyncio.ensure_future(self._leave.wait())
         self._status_timer = self.clock.call_later(STATUS_PERIOD_S, self._tick)
         try:
@@ -157,7 +159,7 @@ class Daemon:
                 await self._turn(leave)
         finally:
             self._status_timer.cancel()
-            link_watch.close()
+            self.links.close()
             leave.cancel()
 
     async def _turn(self, leave: asyncio.Future[Any]) -> None:
@@ -200,15 +202,8 @@ class Daemon:
         self._retry = self._retry or self._failed
         self._poke.set()
 
-    def _link_changed(self, name: str, link: netdev.Link | None) -> None:
-        """Take a device's news: a running port changes; an appearing one that was missed is tried again (PT.26)."""
-        for bridge in self.core.bridges.values():
-            port = bridge.ports_by_name.get(name)
-            if port is not None:
-                bridge.link_changed(port, link if link is not None else port.link.gone())
-                self._retry = self._retry or link is None
-        if link is not None and name in self._errors:
-            self._retry = True
+    def _apply_again(self) -> None:
+        self._retry = True
         self._poke.set()
 
     async def _apply(self) -> None:
@@ -226,6 +221,7 @@ class Daemon:
         self._failed = False
         self.core.datapath.hold(self._restoring)  # the first packet meets the flows of the fail mode
         self.devices.settle(wanted)
+        self.links.applied(self._current)
         await self._write(self._current.next_cfg)
 
     def _restored(self, wanted: Desired) -> Desired:

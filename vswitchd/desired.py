@@ -31,13 +31,25 @@ OPENFLOW_VERSIONS = {
 }
 VLAN_MODES = ("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")
 LAST_OFPORT = 0xFEFF
+# Columns that are accepted and do nothing yet; one line in the log says so when they are set.
+UNSUPPORTED: dict[str, tuple[str, ...]] = {
+    "Bridge": (
+        "auto_attach", "flood_vlans", "ipfix", "mcast_snooping_enable", "mirrors", "netflow", "rstp_enable", "sflow",
+        "stp_enable",
+    ),
+    "Port": ("bond_fake_iface", "bond_mode", "cvlans", "lacp", "protected", "qos"),
+    "Interface": ("cfm_mpid", "ingress_policing_kpkts_rate", "ingress_policing_rate", "bfd", "lldp"),
+}  # fmt: skip
 DATAPATH_ID = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16})")
 MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 
 
 @dataclass(frozen=True)
 class DesiredInterface:
-    """One Interface row. ofport: the number it had or asks for, None = any; requested: it asks for that number."""
+    """One Interface row. ofport: the number it had or asks for, None = any; requested: it asks for that number.
+
+    last_ofport: the one it had, None = it did not run; mac: None also on the device of the bridge itself.
+    """
 
     row: uuid.UUID
     name: str
@@ -47,11 +59,15 @@ class DesiredInterface:
     requested: bool
     mac: bytes | None
     mtu_request: int | None
+    last_ofport: int | None = None
 
 
 @dataclass(frozen=True)
 class DesiredPort:
-    """One Port row with its interfaces; vlan_mode is one of VLAN_MODES, tag and trunks as in the database."""
+    """One Port row with its interfaces; vlan_mode is one of VLAN_MODES, tag and trunks as in the database.
+
+    mac: what counts when the bridge chooses its MAC address, None = the device's.
+    """
 
     row: uuid.UUID
     name: str
@@ -59,6 +75,7 @@ class DesiredPort:
     vlan_mode: str
     tag: int | None
     trunks: tuple[int, ...]
+    mac: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,7 @@ class DesiredBridge:
     mac_aging_s: int
     mac_table_size: int
     forward_bpdu: bool
+    datapath_type: str = "system"
 
     @property
     def local_interface(self) -> DesiredInterface | None:
@@ -145,27 +163,57 @@ class Reader:
         self.problem(f"{where}: other_config:{key}={text} is not a number from {low} to {high}; using {default}")
         return default
 
-    def interface(self, row: Any) -> DesiredInterface:
-        requested = row.ofport_request
-        ofport = requested if requested is not None else row.ofport
-        if ofport is not None and not 1 <= ofport <= LAST_OFPORT:
-            ofport = None
-        mac = parse_mac(row.mac)
-        if row.mac is not None and mac is None:
-            self.problem(f"interface {row.name}: ignoring mac {row.mac}: not a unicast Ethernet address")
+    def flag(self, where: str, values: Mapping[str, str], key: str) -> bool:
+        """Return whether `values[key]` is "true"; anything but "true" and "false" is noted as a problem."""
+        text = values.get(key, "false")
+        if text not in ("true", "false"):
+            self.problem(f"{where}: other_config:{key}={text} is neither true nor false; using false")
+        return text == "true"
+
+    def mac(self, where: str, text: str | None) -> bytes | None:
+        """Return a MAC address, None with a problem noted when it is none that a device can have."""
+        mac = parse_mac(text)
+        if text is not None and mac is None:
+            self.problem(f"{where}={text} is not a unicast Ethernet address; ignored")
+        return mac
+
+    def unsupported(self, table: str, row: Any) -> None:
+        """Note the columns that are set and have no effect here."""
+        for column in UNSUPPORTED[table]:
+            if getattr(row, column, None):
+                self.problem(f"{table.lower()} {row.name}: {column} is not supported; ignored")
+
+    def interface(self, row: Any, bridge: str) -> DesiredInterface:
+        self.unsupported("Interface", row)
+        requested = self.ofport(f"interface {row.name}: ofport_request", row.ofport_request)
+        mac = self.mac(f"interface {row.name}: mac", row.mac)
+        if mac is not None and row.name == bridge:
+            self.problem(f"interface {row.name}: ignoring mac in Interface record (use Bridge record to set local "
+                         "port's mac)")  # fmt: skip
+            mac = None
+        had = row.ofport if row.ofport is not None and 1 <= row.ofport <= LAST_OFPORT else None
         return DesiredInterface(
             row=row.uuid,
             name=row.name,
             kind=row.type or "system",
             options=dict(row.options),
-            ofport=ofport,
+            ofport=requested if requested is not None else had,
             requested=requested is not None,
             mac=mac,
             mtu_request=row.mtu_request,
+            last_ofport=had,
         )
 
-    def port(self, row: Any) -> DesiredPort:
-        interfaces = tuple(self.interface(r) for r in self.rows("Interface", row.interfaces))
+    def ofport(self, where: str, number: int | None) -> int | None:
+        """Return a port number that a port may have, None with a problem noted for another."""
+        if number is None or 1 <= number <= LAST_OFPORT:
+            return number
+        self.problem(f"{where}={number} is not a number from 1 to {LAST_OFPORT}; ignored")
+        return None
+
+    def port(self, row: Any, bridge: str) -> DesiredPort:
+        self.unsupported("Port", row)
+        interfaces = tuple(self.interface(r, bridge) for r in self.rows("Interface", row.interfaces))
         if len(interfaces) > 1:
             self.problem(f"port {row.name}: bonds are not supported; using interface {interfaces[0].name} only")
         tag, trunks = row.tag, tuple(sorted(row.trunks))
@@ -176,7 +224,13 @@ class Reader:
             self.problem(f"port {row.name}: vlan_mode dot1q-tunnel is not supported; treating it as access")
             mode = "access"
         return DesiredPort(
-            row=row.uuid, name=row.name, interfaces=interfaces[:1], vlan_mode=mode, tag=tag, trunks=trunks
+            row=row.uuid,
+            name=row.name,
+            interfaces=interfaces[:1],
+            vlan_mode=mode,
+            tag=tag,
+            trunks=trunks,
+            mac=self.mac(f"port {row.name}: mac", getattr(row, "mac", None)),
         )
 
     def controller(self, row: Any) -> DesiredController:
@@ -207,23 +261,22 @@ class Reader:
 
     def bridge(self, row: Any) -> DesiredBridge:
         other, where = row.other_config, f"bridge {row.name}"
-        hwaddr = parse_mac(other.get("hwaddr"))
-        if "hwaddr" in other and hwaddr is None:
-            self.problem(f"{where}: other_config:hwaddr={other['hwaddr']} is not a unicast Ethernet address; ignored")
+        self.unsupported("Bridge", row)
         return DesiredBridge(
             row=row.uuid,
             name=row.name,
-            ports=tuple(self.port(r) for r in self.rows("Port", row.ports)),
+            ports=tuple(self.port(r, row.name) for r in self.rows("Port", row.ports)),
             controllers=tuple(self.controller(r) for r in self.rows("Controller", row.controller)),
             secure=row.fail_mode == "secure",
             versions=self.versions(row),
             datapath_id=self.datapath_id(row),
-            hwaddr=hwaddr,
+            hwaddr=self.mac(f"{where}: other_config:hwaddr", other.get("hwaddr")),
             dp_desc=other.get("dp-desc"),
             dp_sn=other.get("dp-sn"),
             mac_aging_s=self.number(where, other, "mac-aging-time", 300, 15, 3600),
             mac_table_size=self.number(where, other, "mac-table-size", 8192, 10, 1_000_000),
-            forward_bpdu=other.get("forward-bpdu") == "true",
+            forward_bpdu=self.flag(where, other, "forward-bpdu"),
+            datapath_type=getattr(row, "datapath_type", "") or "system",
         )
 
     def read(self) -> Desired:

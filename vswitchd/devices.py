@@ -5,9 +5,11 @@ Opening raises ConfigError with the text for Interface.error. Thread rule: contr
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 from datapath.ports import netdev, tun
 from datapath.ports.afpacket import AfPacketPort
@@ -16,12 +18,33 @@ from datapath.ports.tap import TapPort
 from vslib.errors import ConfigError
 from vswitchd.desired import DesiredInterface
 
+T = TypeVar("T")
+R = TypeVar("R")
+THREADS_MAX = 16
+
 
 class Opened(NamedTuple):
     """An open device: the port for the datapath (None for a patch port) and the state of its link."""
 
     handle: PortHandle | None
     link: netdev.Link
+
+
+class Request(NamedTuple):
+    """A device to open; see `Host.open`."""
+
+    wanted: DesiredInterface
+    kind: str
+    mac: bytes | None
+
+
+class Closing(NamedTuple):
+    """A port's device to close; destroy: a device that is ours goes for good."""
+
+    name: str
+    handle: PortHandle
+    kind: str
+    destroy: bool
 
 
 class Kind(NamedTuple):
@@ -41,7 +64,7 @@ def _find_tap(wanted: DesiredInterface) -> tuple[str, str | None]:
     if netdev.exists(wanted.name):
         return wanted.name, None
     path = tun.find_moved(wanted.name)
-    if path is None and wanted.had_number:  # it ran before: perhaps it has another name where it went
+    if path is None and wanted.last_ofport is not None:  # it ran before: perhaps it has another name where it went
         path, name = tun.find_renamed(wanted.name) or (None, wanted.name)
         return name, path
     return wanted.name, path
@@ -66,6 +89,8 @@ def _open_tap(kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
 
 
 def _open_system(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
+    if not netdev.exists(wanted.name):
+        raise ConfigError(f"could not open network device {wanted.name} (No such device)")
     before = netdev.link(wanted.name)
     if before.loopback:
         raise ConfigError(f"could not add network device {wanted.name} to ofproto (Invalid argument)")
@@ -116,6 +141,33 @@ class Host:
             raise ConfigError(f"could not open network device {wanted.name} (Address family not supported by protocol)")
         return row.open(wanted, mac)
 
+    async def open_all(self, requests: Sequence[Request]) -> list[Opened | ConfigError | OSError]:
+        """Open many devices; returns for each what `open` returns or raises.
+
+        Those that wait for the kernel are opened on threads: they wait together, and the event loop goes on.
+        """
+        slow = [request for request in requests if request.kind in self.kinds and self.kinds[request.kind].slow]
+        return await _together(self._try_open, requests, len(slow))
+
+    def _try_open(self, request: Request) -> Opened | ConfigError | OSError:
+        try:
+            return self.open(request.wanted, request.kind, request.mac)
+        except (ConfigError, OSError) as error:
+            return error
+
+    async def close_all(self, ports: Sequence[Closing]) -> None:
+        """Close many devices, and remove those that are to go, wherever they are now."""
+        await _together(self._close, ports, sum(self.kinds[port.kind].slow for port in ports))
+
+    def _close(self, port: Closing) -> None:
+        destroy = port.destroy and self.kinds[port.kind].owned
+        if destroy and isinstance(port.handle, TapPort):
+            port.handle.destroy()
+            return
+        port.handle.close()
+        if destroy:
+            self.delete_if_exists(port.name)
+
     def link(self, name: str) -> netdev.Link:
         """Return the state of a device."""
         return netdev.link(name)
@@ -140,11 +192,23 @@ class Host:
         """Remove a device if there is one; return whether there was."""
         return netdev.delete_if_exists(name)
 
-    def fresh_mac(self) -> bytes:
-        """Return a MAC address (6 bytes) for a bridge that has none: a random, locally administered one."""
-        mac = bytearray(os.urandom(6))
-        mac[0] = mac[0] & 0xFE | 0x02
+    def fresh_mac(self, bridge: uuid.UUID) -> bytes:
+        """Return the MAC address (6 bytes) of a bridge without a device that has one of its own.
+
+        It follows from the UUID of the bridge's row, so that it, and the datapath ID, outlive the daemon.
+        """
+        mac = bytearray(bridge.bytes_le[:6])
+        mac[0] = mac[0] & 0xFE | 0x02  # locally administered, not multicast
         return bytes(mac)
+
+
+async def _together(work: Callable[[T], R], items: Sequence[T], n_slow: int) -> list[R]:
+    """Return the results of `work` for all items: on threads when several are slow."""
+    if n_slow < 2:
+        return [work(item) for item in items]
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(min(n_slow, THREADS_MAX), "devices") as pool:
+        return await asyncio.gather(*(loop.run_in_executor(pool, work, item) for item in items))
 
 
 def interface_types() -> list[str]:

@@ -12,23 +12,36 @@ from dataclasses import dataclass, field
 
 from vslib import vlog
 from vslib.errors import ConfigError
-from vswitchd.bridge import Bridge, RunningPort, find_port
+from vswitchd.bridge import Bridge, RunningPort, closing, find_port
 from vswitchd.core import Core
 from vswitchd.desired import Desired, DesiredBridge, DesiredInterface, DesiredPort, parse_mac
-from vswitchd.devices import Host
+from vswitchd.devices import Host, Opened, Request
 
 log = vlog.get("bridge")
 
 LOCAL_BIT, GROUP_BIT = 2, 1
+DEFAULT_MTU = 1500
 
 
 @dataclass
 class Change:
-    """One reconfiguration under way. errors: interface name -> text for Interface.error."""
+    """One reconfiguration under way. errors: interface name -> text for Interface.error; problems: lines logged."""
 
     core: Core
     desired: Desired
     errors: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def problem(self, line: str) -> None:
+        """Log a line, unless the last reconfiguration did."""
+        if line not in self.core.problems and line not in self.problems:
+            log.warn("%s", line)
+        self.problems.append(line)
+
+    def failed(self, interface: DesiredInterface, error: Exception) -> None:
+        """Note why an interface is not as it should be."""
+        self.errors[interface.name] = str(error)
+        self.problem(str(error))
 
     def wanted_interfaces(self, bridge: DesiredBridge) -> dict[str, tuple[DesiredPort, DesiredInterface]]:
         """Return the bridge's interfaces by name, with their ports."""
@@ -36,12 +49,10 @@ class Change:
 
 
 def same_device(running: RunningPort, wanted: DesiredInterface) -> bool:
-    """Tell whether `running` can stay for `wanted`: same row, kind and requested number."""
+    """Tell whether `running` can stay for `wanted`: its device is there, same row and kind."""
     if running.kind != effective_kind(wanted, None) and not (running.kind == "internal" and wanted.kind == "system"):
         return False
-    if wanted.requested and wanted.ofport != running.number and running.number <= 0xFEFF:
-        return False
-    return running.wanted.row == wanted.row
+    return running.link.present and running.wanted.row == wanted.row
 
 
 def effective_kind(wanted: DesiredInterface, bridge: DesiredBridge | None) -> str:
@@ -51,88 +62,154 @@ def effective_kind(wanted: DesiredInterface, bridge: DesiredBridge | None) -> st
 
 async def delete_bridges(change: Change) -> None:
     for name in [n for n in change.core.bridges if n not in change.desired.bridges]:
-        bridge = change.core.bridges.pop(name)
-        owned = [p.name for p in bridge.ports_by_name.values() if change.core.host.kinds[p.kind].owned]
-        await bridge.close()
-        for device in owned:
-            change.core.host.delete_if_exists(device)
+        await change.core.bridges.pop(name).close(destroy=True)
 
 
 async def delete_ports(change: Change) -> None:
+    gone = []
     for name, bridge in change.core.bridges.items():
         wanted_bridge = change.desired.bridges[name]
         wanted = change.wanted_interfaces(wanted_bridge)
         for port in list(bridge.ports_by_name.values()):
             pair = wanted.get(port.name)
-            if pair is not None and same_device(port, pair[1]) and port.link.present:
+            if pair is not None and same_device(port, pair[1]):
                 continue
             bridge.del_port(port)
-            owned = change.core.host.kinds[port.kind].owned
-            if owned and (pair is None or effective_kind(pair[1], wanted_bridge) != port.kind):
-                change.core.host.delete_if_exists(port.name)
+            if port.handle is not None:
+                # What is not there under its name any more is not kept under another.
+                stays = pair is not None and port.link.present and effective_kind(pair[1], wanted_bridge) == port.kind
+                gone.append(closing(port, destroy=not stays))
+    await change.core.host.close_all(gone)
 
 
-def bridge_mac(host: Host, wanted: DesiredBridge) -> bytes:
-    """Choose the bridge's MAC: configured, else the smallest global one of its devices, else a random local one."""
+def bridge_mac(bridge: Bridge, wanted: DesiredBridge) -> bytes:
+    """Choose the bridge's MAC: configured, else the smallest global one of its other ports, else its own."""
     if wanted.hwaddr is not None:
         return wanted.hwaddr
-    local = wanted.local_interface
-    if local is not None and local.mac is not None:
-        return local.mac
     found = [
-        host.link(i.name).mac
+        port.mac or bridge.ports_by_name[i.name].link.mac
         for port in wanted.ports
         for i in port.interfaces
-        if i.kind == "system" and i.name != wanted.name and host.exists(i.name)
+        if i.name != wanted.name and i.name in bridge.ports_by_name
     ]
-    usable = [mac for mac in found if not mac[0] & (LOCAL_BIT | GROUP_BIT) and any(mac)]
-    if usable:
-        return min(usable)
-    if host.exists(wanted.name):  # a device that survived a restart keeps its address
-        return host.link(wanted.name).mac
-    return host.fresh_mac()
+    return min((mac for mac in found if is_global(mac)), default=bridge.default_mac)
+
+
+def is_global(mac: bytes) -> bool:
+    """Tell whether a MAC address is the only one of its kind in the world."""
+    return any(mac) and not mac[0] & (LOCAL_BIT | GROUP_BIT)
+
+
+def first_mac(host: Host, wanted: DesiredBridge, default: bytes) -> bytes:
+    """Guess what bridge_mac() will choose once the ports are there, so that the datapath ID is right from the start."""
+    if wanted.hwaddr is not None:
+        return wanted.hwaddr
+    found = [
+        port.mac or host.link(i.name).mac
+        for port in wanted.ports
+        for i in port.interfaces
+        if i.name != wanted.name and i.kind != "patch" and host.exists(i.name)
+    ]
+    return min((mac for mac in found if is_global(mac)), default=default)
 
 
 async def add_bridges(change: Change) -> None:
     for name, wanted in change.desired.bridges.items():
         if name in change.core.bridges:
             continue
-        bridge = Bridge(change.core, wanted, bridge_mac(change.core.host, wanted))
+        default = change.core.host.fresh_mac(wanted.row)
+        bridge = Bridge(change.core, wanted, first_mac(change.core.host, wanted, default))
+        bridge.default_mac = default
         change.core.bridges[name] = bridge
         if change.core.host.listens:
             await bridge.channel.listen()
         log.info("bridge %s: using datapath ID %016x", name, bridge.datapath_id)
 
 
-def add_one(change: Change, bridge: Bridge, port: DesiredPort, wanted: DesiredInterface) -> None:
-    """Open one interface and add it to `bridge`; a failure goes to change.errors."""
-    kind = effective_kind(wanted, bridge.wanted if bridge.wanted.name == wanted.name else None)
-    mac = wanted.mac or (bridge.mac if wanted.name == bridge.name else None)
-    taken = find_port(change.core.bridges.values(), wanted.name)
-    try:
-        if taken is not None:
-            raise ConfigError(f"could not open network device {wanted.name} (Device or resource busy)")
-        number = bridge.pick_number(wanted)
-        opened = change.core.host.open(wanted, kind, mac)
-    except (ConfigError, OSError) as error:
-        change.errors[wanted.name] = str(error)
-        log.warn("%s", error)
-        return
-    dp_port = None if opened.handle is None else change.core.datapath.add_port(opened.handle)
-    running = RunningPort(wanted.name, number, kind, wanted, dp_port, opened.handle, opened.link)
-    bridge.add_port(running)
-
-
 async def add_ports(change: Change) -> None:
     for name, bridge in change.core.bridges.items():
         wanted = change.wanted_interfaces(change.desired.bridges[name])
-        missing = [pair for device, pair in wanted.items() if device not in bridge.ports_by_name]
+        missing = [interface for _, interface in wanted.values() if interface.name not in bridge.ports_by_name]
         # Interfaces that insist on a number first, then those that had one, so that nobody takes it before them.
-        missing.sort(
-            key=lambda pair: (pair[1].name != name, not pair[1].requested, pair[1].ofport is None, pair[1].name)
+        missing.sort(key=lambda i: (i.name != name, not i.requested, i.ofport is None, i.name))
+        requests = [request(change, bridge, interface) for interface in missing if is_free(change, interface)]
+        for asked, opened in zip(requests, await change.core.host.open_all(requests), strict=True):
+            if isinstance(opened, Opened):
+                add_one(change, bridge, asked, opened)
+            else:
+                change.failed(asked.wanted, opened)
+
+
+def is_free(change: Change, wanted: DesiredInterface) -> bool:
+    """Tell whether no port of another bridge has the interface's device; otherwise that is its error."""
+    free = find_port(change.core.bridges.values(), wanted.name) is None
+    if not free:
+        change.failed(wanted, ConfigError(f"could not open network device {wanted.name} (Device or resource busy)"))
+    return free
+
+
+def request(change: Change, bridge: Bridge, wanted: DesiredInterface) -> Request:
+    """Return what is to be opened for an interface of `bridge`."""
+    kind = effective_kind(wanted, bridge.wanted if bridge.wanted.name == wanted.name else None)
+    return Request(wanted, kind, bridge.mac if wanted.name == bridge.name else wanted.mac)
+
+
+def add_one(change: Change, bridge: Bridge, asked: Request, opened: Opened) -> None:
+    """Add an open device to `bridge`; a failure closes it and goes to change.errors."""
+    wanted, core = asked.wanted, change.core
+    try:
+        number = bridge.pick_number(wanted)
+        dp_port = None if opened.handle is None else core.datapath.add_port(opened.handle)
+    except ConfigError as error:
+        if opened.handle is not None:
+            opened.handle.close()
+        change.failed(wanted, error)
+        return
+    bridge.add_port(
+        RunningPort(
+            wanted.name, number, asked.kind, wanted, dp_port, opened.handle, opened.link, added_ns=core.clock.now_ns()
         )
-        for port, interface in missing:
-            add_one(change, bridge, port, interface)
+    )
+
+
+async def renumber_ports(change: Change) -> None:
+    """Give ports the numbers that they ask for; who has one without asking for it gives way (PT.22)."""
+    for name, bridge in change.core.bridges.items():
+        wanted = change.wanted_interfaces(change.desired.bridges[name])
+        asking = [
+            (port, wanted[port.name][1])
+            for port in bridge.numbers.values()
+            if port.name in wanted and port.name != name
+        ]
+        # Who has what it asks for keeps it, then the first by name gets it.
+        asking.sort(key=lambda pair: (pair[1].ofport != pair[0].number, pair[0].name))
+        owners: dict[int, str] = {}
+        for port, interface in asking:
+            if interface.ofport is None or not interface.requested:
+                continue
+            owner = owners.setdefault(interface.ofport, port.name)
+            if owner != port.name:
+                change.problem(
+                    f"interface {port.name}: ofport_request={interface.ofport} is in use by interface {owner}; "
+                    f"using {port.number}"
+                )
+        renumber(bridge, asking, owners)
+
+
+def renumber(bridge: Bridge, asking: list[tuple[RunningPort, DesiredInterface]], owners: dict[int, str]) -> None:
+    """Move ports so that each number in `owners` belongs to the port that it names."""
+    numbers = {name: number for number, name in owners.items()}
+    moving = [
+        (port, interface)
+        for port, interface in asking
+        if numbers.get(port.name, port.number) != port.number or owners.get(port.number, port.name) != port.name
+    ]
+    moving.sort(key=lambda pair: pair[0].name not in numbers)
+    for port, _ in moving:
+        bridge.take_off(port)
+    for port, interface in moving:
+        port.number = numbers.get(port.name) or bridge.pick_number(interface)
+        bridge.add_port(port)
 
 
 async def update_ports(change: Change) -> None:
@@ -143,6 +220,8 @@ async def update_ports(change: Change) -> None:
                 continue
             set_vlan(bridge, running, port)
             set_device(change, bridge, running, interface)
+            if interface.mtu_request is None and running.wanted.mtu_request is not None:
+                running.followed_mtu = 0  # it follows the others again
             running.wanted = interface
 
 
@@ -155,21 +234,68 @@ def set_vlan(bridge: Bridge, running: RunningPort, port: DesiredPort) -> None:
 
 
 def set_device(change: Change, bridge: Bridge, running: RunningPort, wanted: DesiredInterface) -> None:
-    """Apply changed MAC address and MTU requests to a running device; a failure goes to change.errors."""
+    """Keep MAC address and MTU of a running device as the interface asks; a failure goes to change.errors.
+
+    A device that lives in another namespace is its owner's there.
+    """
     before, host = running.wanted, change.core.host
-    if running.handle is None or (before.mac == wanted.mac and before.mtu_request == wanted.mtu_request):
+    if running.handle is None or running.link.moved:
+        return
+    new_mac = wanted.mac if running.kind == "internal" and before.mac != wanted.mac else None
+    new_mtu = wanted.mtu_request if wanted.mtu_request != running.link.mtu else None
+    try:
+        if new_mac is not None:
+            host.set_mac(running.name, new_mac)
+        if new_mtu is not None:
+            host.set_mtu(running.name, new_mtu)
+        if new_mac is not None or new_mtu is not None:
+            bridge.link_changed(running, host.link(running.name))
+    except (ConfigError, OSError) as error:
+        change.failed(wanted, error)
+
+
+async def choose_macs(change: Change) -> None:
+    """Choose each bridge's MAC address anew and keep its own device like it (PT.25)."""
+    for name, wanted in change.desired.bridges.items():
+        bridge = change.core.bridges[name]
+        mac = bridge_mac(bridge, wanted)
+        if mac != bridge.mac:
+            bridge.set_mac(mac)
+        local = bridge.ports_by_name.get(name)
+        if local is None or local.handle is None or local.link.moved or local.link.mac == mac:
+            continue
+        try:
+            change.core.host.set_mac(name, mac)
+            bridge.link_changed(local, change.core.host.link(name))
+        except (ConfigError, OSError) as error:
+            change.failed(local.wanted, error)
+
+
+async def set_mtus(change: Change) -> None:
+    """Give the devices that are ours the smallest MTU of the bridge's other ports, unless they ask for one (PT.02).
+
+    Only when that has changed: what somebody set by hand since stays. Without other ports it is 1500.
+    """
+    for bridge in change.core.bridges.values():
+        ports = [port for port in bridge.ports_by_name.values() if port.handle is not None]
+        ours = [p for p in ports if change.core.host.kinds[p.kind].owned and p.wanted.mtu_request is None]
+        others = [port.link.mtu for port in ports if port not in ours and port.link.present]
+        for port in ours:
+            follow_mtu(change, bridge, port, min(others, default=None))
+
+
+def follow_mtu(change: Change, bridge: Bridge, port: RunningPort, smallest: int | None) -> None:
+    """Give a device of ours the MTU `smallest` in bytes; None = there is nothing to follow."""
+    before, mtu = port.followed_mtu, DEFAULT_MTU if smallest is None else smallest
+    port.followed_mtu = mtu
+    nothing_new = before == mtu or (before is None and smallest is None)
+    if nothing_new or port.link.moved or port.link.mtu == mtu:
         return
     try:
-        if not host.exists(running.name):  # it lives in another namespace and is its owner's there
-            return
-        if wanted.mac is not None and running.kind == "internal":
-            host.set_mac(running.name, wanted.mac)
-        if wanted.mtu_request is not None:
-            host.set_mtu(running.name, wanted.mtu_request)
-        bridge.link_changed(running, host.link(running.name))
+        change.core.host.set_mtu(port.name, mtu)
+        bridge.link_changed(port, change.core.host.link(port.name))
     except (ConfigError, OSError) as error:
-        change.errors[wanted.name] = str(error)
-        log.warn("%s", error)
+        change.failed(port.wanted, error)
 
 
 async def connect_patches(change: Change) -> None:
@@ -182,7 +308,8 @@ async def connect_patches(change: Change) -> None:
         joined = other is not None and other[1].wanted.options.get("peer") == name
         peer = (other[0].name, other[1].number) if joined and other is not None else None
         if peer is None:
-            change.errors[name] = f"No usable peer '{port.wanted.options.get('peer')}' exists in 'system' datapath."
+            wish, datapath = port.wanted.options.get("peer"), bridge.wanted.datapath_type
+            change.errors[name] = f"No usable peer '{wish}' exists in '{datapath}' datapath."
         if peer == port.peer:
             continue
         port.peer = peer
@@ -202,8 +329,11 @@ STEPS: tuple[Callable[[Change], Awaitable[None]], ...] = (
     delete_ports,
     add_bridges,
     add_ports,
+    renumber_ports,
     update_ports,
     connect_patches,
+    choose_macs,
+    set_mtus,
     configure_bridges,
 )
 
@@ -212,9 +342,10 @@ async def reconfigure(core: Core, desired: Desired) -> dict[str, str]:
     """Apply `desired` to `core`; returns the errors by interface name. Never raises for a bad value."""
     change = Change(core, desired)
     for line in desired.problems:
-        log.warn("%s", line)
+        change.problem(line)
     for step in STEPS:
         await step(change)
+    core.problems = frozenset(change.problems)
     return change.errors
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 DECLARATIONS = """
 int setns(int fd, int nstype);          /* sched.h */
+int setsockopt(int fd, int level, int name, const void *value, unsigned int size);  /* sys/socket.h */
 long syscall(long number, ...);         /* unistd.h */
 
 struct ifreq {                          /* linux/if.h, the members that are used here */
@@ -103,6 +104,13 @@ def address(pointer: CData) -> int:
 def ioctl(fd: int, request: int, pointer: CData) -> None:
     """Call ioctl(2) with a pointer to an object, which takes the answer; raises OSError."""
     fcntl.ioctl(fd, request, _library()[0].buffer(pointer), True)
+
+
+def setsockopt(fd: int, level: int, name: int, pointer: CData) -> None:
+    """Call setsockopt(2) without holding Python's lock, for options that the kernel takes long for; raises OSError."""
+    ffi, library = _library()
+    if library.setsockopt(fd, level, name, pointer, size(pointer)):
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
 
 
 def enter_network(fd: int) -> None:

@@ -21,7 +21,7 @@ from vslib.vlog import Module
 
 log = Module("netdev")
 
-IFF_UP, IFF_RUNNING = 0x1, 0x40
+IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
 NO_MAC = bytes(6)
 
 
@@ -42,6 +42,7 @@ class Link:
     running: bool = False
     present: bool = True
     moved: bool = False
+    loopback: bool = False
     kind: str = ""
     alias: str = ""
     peer_ifindex: int = 0
@@ -170,8 +171,9 @@ def create_internal(name: str, mac: bytes | None = None, mtu: int | None = None)
 class Watch:
     """Calls back on the event loop: (name, Link) when a device appears or changes, (name, None) when one is gone.
 
-    A device that moved to another namespace is reported as a Link with `moved` set. News that the kernel had to drop
-    are made up for by reading all devices again.
+    A device that moved to another network namespace is reported as a Link with `moved` set, once, as it went: down.
+    Those that were given to `follow` are reported with `moved` set whenever something changes there. News that the
+    kernel had to drop are made up for by reading all devices again.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[str, Link | None], None]) -> None:
@@ -180,8 +182,13 @@ class Watch:
         self._sock = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
+        try:
+            netlink.hear_all_namespaces(self._sock)
+        except OSError as error:
+            log.info("devices in other network namespaces cannot be followed: %s", error.strerror)
         self._sock.bind((0, netlink.RTMGRP_LINK))
         self._known = {found.ifindex: found for found in links()}
+        self._away: dict[tuple[int, int], str] = {}  # number of the namespace, ifindex there -> name as it was here
         loop.add_reader(self._sock.fileno(), self._read)
 
     def close(self) -> None:
@@ -190,10 +197,26 @@ class Watch:
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
 
+    def follow(self, name: str, namespace_fd: int, index: int) -> bool:
+        """Report from now on what becomes of the device with number `index` in another namespace, under `name`.
+
+        Returns False when it is followed already. Raises OSError if the kernel has no number for the namespace.
+        """
+        where = (netlink.namespace_number(namespace_fd), index)
+        if self._away.get(where) == name:
+            return False
+        self.forget(name)
+        self._away[where] = name
+        return True
+
+    def forget(self, name: str) -> None:
+        """End what `follow` began."""
+        self._away = {where: other for where, other in self._away.items() if other != name}
+
     def _read(self) -> None:
         while self._sock.fileno() >= 0:
             try:
-                data = self._sock.recv(netlink.RECEIVE_BYTES)
+                data, namespace = netlink.receive_from(self._sock)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -203,20 +226,32 @@ class Watch:
                     return
                 self._read_all()
                 continue
-            for message in netlink.decode(data):
-                self._message(message)
+            if namespace == netlink.HERE or any(number == namespace for number, _ in self._away):
+                for message in netlink.decode(data):
+                    self._message(message, namespace)
 
-    def _message(self, message: netlink.Message) -> None:
+    def _message(self, message: netlink.Message, namespace: int) -> None:
         event = netlink.event(message)
         if event not in ("RTM_NEWLINK", "RTM_DELLINK"):
             return
         if message["family"] != socket.AF_UNSPEC:  # a bridge's view of its ports comes to the same group
             return
         found = _decode(message)
-        if event == "RTM_NEWLINK":
+        if namespace != netlink.HERE:
+            self._elsewhere(found, namespace, event == "RTM_DELLINK")
+        elif event == "RTM_NEWLINK":
             self._present(found)
         else:
             self._absent(found, moved=message.get_attr("IFLA_NEW_NETNSID") is not None)
+
+    def _elsewhere(self, found: Link, namespace: int, gone: bool) -> None:
+        name = self._away.get((namespace, found.ifindex))
+        if name is None:
+            return
+        if gone:  # deleted, or on its way to yet another namespace
+            del self._away[namespace, found.ifindex]
+            found = dataclasses.replace(found, up=False, running=False)
+        self._callback(name, dataclasses.replace(found, name=name, moved=True))
 
     def _present(self, found: Link) -> None:
         before = self._known.get(found.ifindex)
@@ -230,9 +265,8 @@ class Watch:
         before = self._known.pop(found.ifindex, None)
         if before is None:
             return
-        if moved:
-            # What becomes of it there is not seen from here: its owner there brings it up.
-            self._callback(before.name, dataclasses.replace(before, moved=True, up=True, running=True))
+        if moved:  # the kernel takes a device down before it goes
+            self._callback(before.name, dataclasses.replace(before, moved=True, up=False, running=False))
         else:
             self._callback(before.name, None)
 
@@ -243,6 +277,8 @@ class Watch:
             self._absent(self._known[index], False)
         for found in now.values():
             self._present(found)
+        for name in list(self._away.values()):
+            self._callback(name, Link(name, moved=True))
 
 
 def watch(loop: asyncio.AbstractEventLoop, callback: Callable[[str, Link | None], None]) -> Watch:
@@ -263,6 +299,7 @@ def _decode(message: netlink.Message) -> Link:
         mtu=message.get_attr("IFLA_MTU") or 0,
         up=bool(message["flags"] & IFF_UP),
         running=bool(message["flags"] & IFF_RUNNING),
+        loopback=bool(message["flags"] & IFF_LOOPBACK),
         kind=netlink.text(info, "IFLA_INFO_KIND") if info else "",
         alias=netlink.text(message, "IFLA_IFALIAS"),
         peer_ifindex=message.get_attr("IFLA_LINK") or 0,

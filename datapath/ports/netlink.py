@@ -13,6 +13,7 @@ import errno
 import functools
 import os
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 RECEIVE_BYTES = 1 << 18
 RTMGRP_LINK = 1
+SOL_NETLINK, NETLINK_LISTEN_ALL_NSID = 270, 8
+NO_NSID = 0xFFFFFFFF
+HERE = -1  # instead of a number: the namespace of the socket itself
 
 Message = Any  # pyroute2's nlmsg: a mapping of the fields of the fixed part, "attrs" and "event"
 Attribute = tuple[str, Any]
@@ -30,6 +34,7 @@ class _Codec(NamedTuple):
 
     numbers: dict[str, int]
     ifinfmsg: type[Message]
+    nsidmsg: type[Message]
     tcmsg: type[Message]
     filtermsg: type[Message]
     marshal: Any
@@ -40,6 +45,7 @@ def _codec() -> _Codec:
     from pyroute2.netlink import NLA_F_NESTED, nla, nlmsg, rtnl
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
     from pyroute2.netlink.rtnl.marshal import MarshalRtnl
+    from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
     from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
     class ClassicBpf(nla):  # type: ignore[misc]
@@ -59,7 +65,7 @@ def _codec() -> _Codec:
         nla_map = ((1, "TCA_KIND", "asciiz"), (2, "TCA_OPTIONS", "classic"))
         classic = ClassicBpf
 
-    return _Codec(rtnl.RTM_NAMES, ifinfmsg, tcmsg, Filter, MarshalRtnl())
+    return _Codec(rtnl.RTM_NAMES, ifinfmsg, nsidmsg, tcmsg, Filter, MarshalRtnl())
 
 
 def links(attributes: Sequence[Attribute] = (), *, dump: bool = False) -> Iterator[Message]:
@@ -73,6 +79,38 @@ def change_link(
     """Do RTM_SETLINK or RTM_DELLINK; those of `flags` (IFF_*) that are in `mask` are set too. Raises OSError."""
     message = _message(_codec().ifinfmsg, {"index": ifindex, "flags": flags, "change": mask}, attributes)
     _do(command, message, NLM_F_ACK)
+
+
+def namespace_number(fd: int) -> int:
+    """Return the number by which this namespace knows the one of the descriptor, given if it had none; raises OSError.
+
+    Messages from there carry it, see `receive_from`.
+    """
+    found = _namespace_number(fd)
+    if found == NO_NSID:
+        message = _message(_codec().nsidmsg, {}, [("NETNSA_FD", fd), ("NETNSA_NSID", NO_NSID)])
+        _do("RTM_NEWNSID", message, NLM_F_ACK)
+        found = _namespace_number(fd)
+    return found
+
+
+def _namespace_number(fd: int) -> int:
+    answers = list(_answers("RTM_GETNSID", _message(_codec().nsidmsg, {}, [("NETNSA_FD", fd)]), NLM_F_ACK))
+    return int(answers[0].get_attr("NETNSA_NSID")) if answers else NO_NSID
+
+
+def hear_all_namespaces(sock: socket.socket) -> None:
+    """Have the socket receive the news of all namespaces that have a number here, too; raises OSError."""
+    sock.setsockopt(SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1)
+
+
+def receive_from(sock: socket.socket) -> tuple[bytes, int]:
+    """Return a datagram and the number of the namespace that it is from, HERE for the socket's own; raises OSError."""
+    data, notes, _, _ = sock.recvmsg(RECEIVE_BYTES, 64)
+    for level, kind, number in notes:
+        if (level, kind) == (SOL_NETLINK, NETLINK_LISTEN_ALL_NSID):
+            return data, int.from_bytes(number[:4], sys.byteorder, signed=True)
+    return data, HERE
 
 
 def dump_tc(command: str, ifindex: int, parent: int = 0) -> list[Message]:

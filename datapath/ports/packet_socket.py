@@ -103,7 +103,8 @@ def _ring(sock: socket.socket, name: str, slots: int) -> int:
     try:
         sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
         sock.setsockopt(SOL_PACKET, PACKET_COPY_THRESH, SLOT_BYTES)
-        sock.setsockopt(SOL_PACKET, PACKET_RX_RING, kernel.octets(request))
+        # 20 ms, most of it a grace period of the kernel: ports that are opened together wait for it together.
+        kernel.setsockopt(sock.fileno(), SOL_PACKET, PACKET_RX_RING, request)
     except OSError as error:
         log.warn("%s: no receive ring, frames are received one system call for many: %s", name, error.strerror)
         return 0

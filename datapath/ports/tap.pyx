@@ -224,9 +224,11 @@ cdef class TapPort(PortHandle):
         self.release_memory()
 
     cdef void release_memory(self) noexcept:
-        if self.tap.fd >= 0:
-            close(self.tap.fd)
+        cdef int fd = self.tap.fd
         self.tap.fd = -1
+        if fd >= 0:
+            with nogil:        # a device that goes with its descriptor makes the kernel wait for its grace period
+                close(fd)
         free(self.tap.overflow)
         self.tap.overflow = NULL
 

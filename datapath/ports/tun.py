@@ -51,9 +51,9 @@ def check_name(name: str) -> str:
     return name
 
 
-def mark() -> str:
-    """Return the alias of devices that are made here; the inode of the namespace tells switches apart."""
-    return f"{MARK}:{os.stat(netns.HERE).st_ino}"
+def mark(name: str) -> str:
+    """Return the alias of a device that is made here; the inode of the namespace tells switches apart."""
+    return f"{MARK}:{os.stat(netns.HERE).st_ino}:{name}"
 
 
 def open_tap(name: str, namespace: str | None = None) -> Tap:
@@ -73,14 +73,33 @@ def open_tap(name: str, namespace: str | None = None) -> Tap:
 
 def find_moved(name: str) -> str | None:
     """Return the path of another namespace where the device `name` that was made here lives, None if there is none."""
-    ours = mark()
-    for path in netns.others():
-        try:
-            if netns.call_in(path, lambda: alias(name)) == ours:
-                return path
-        except OSError:
-            continue  # the namespace went away meanwhile, or is closed to us
-    return None
+    ours = mark(name)
+    return next((path for path in netns.others() if _ask_in(path, lambda: alias(name)) == ours), None)
+
+
+def find_renamed(name: str) -> tuple[str, str] | None:
+    """Return path and present name of a device that was made here as `name`, then moved and renamed, None if none is.
+
+    Reads all devices of all namespaces: for ports that are known to have existed.
+    """
+    ours = mark(name)
+
+    def look() -> str:
+        for found in netlink.links(dump=True):
+            if netlink.text(found, "IFLA_IFALIAS") == ours:
+                return netlink.text(found, "IFLA_IFNAME")
+        return ""
+
+    found = ((path, _ask_in(path, look)) for path in netns.others())
+    return next(((path, there) for path, there in found if there), None)
+
+
+def _ask_in(path: str, fn: Callable[[], str]) -> str:
+    """Return ``fn()`` called in a namespace, empty if that went away meanwhile or is closed to us."""
+    try:
+        return netns.call_in(path, fn)
+    except OSError:
+        return ""
 
 
 def alias(name: str) -> str:
@@ -116,9 +135,14 @@ def identify(fd: int) -> tuple[str, int]:
     return kernel.text(answer.ifr_name), answer.ifr_flags & 0xFFFF
 
 
+def namespace_fd(fd: int) -> int:
+    """Return a new descriptor of the network namespace where the device of a TUN descriptor lives; raises OSError."""
+    return fcntl.ioctl(fd, TUNGETDEVNETNS, 0)
+
+
 def in_its_namespace(fd: int, fn: Callable[[], T]) -> T:
     """Return ``fn()`` called in the namespace where the device of a TUN descriptor lives now; raises OSError too."""
-    there = fcntl.ioctl(fd, TUNGETDEVNETNS, 0)
+    there = namespace_fd(fd)
     try:
         home = os.stat(netns.HERE)
         same = os.fstat(there).st_ino == home.st_ino
@@ -142,9 +166,9 @@ def _attach(name: str) -> Tap:
         flags = _set_iff(fd, name)
         created = not flags & IFF_PERSIST
         caps = _configure(fd)
+        if created:  # the mark first: a process that is killed in between leaves no device that nobody knows
+            netlink.change_link("RTM_SETLINK", socket.if_nametoindex(name), [("IFLA_IFALIAS", mark(name))])
         fcntl.ioctl(fd, TUNSETPERSIST, 1)
-        if created:
-            netlink.change_link("RTM_SETLINK", socket.if_nametoindex(name), [("IFLA_IFALIAS", mark())])
         mtu = _mtu(name)
     except BaseException:
         os.close(fd)

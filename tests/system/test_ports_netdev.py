@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
-from datapath.ports import netdev
+from datapath.ports import netdev, tun
 from datapath.ports.tap import TapPort
 from tests.system.netns import namespace, needs_root, switch_namespace, unique, veth
 from vslib.errors import ConfigError
@@ -172,16 +173,31 @@ def test_changes_of_devices_are_reported(switch, far):
     run_with_news(main)
 
 
-def test_a_device_that_moves_away_is_not_reported_as_gone(switch, far):
+def test_a_device_that_moves_away_is_not_reported_as_gone_and_can_be_followed(switch, far):
+    """PT.23: its state there, also under another name, without asking again and again."""
+
     async def main(news: News) -> None:
-        name = unique()
-        with TapPort(name, "internal"):
+        name, there = unique(), unique()
+        with TapPort(name, "internal") as port:
             await news.until(name, lambda link: link is not None)
             switch.ip("link", "set", name, "netns", far.name)
             link = await news.until(name, lambda link: link is None or link.moved)
             assert link is not None
-            assert link.present
-            assert link.running
+            assert (link.present, link.running) == (True, False)
+            place = tun.namespace_fd(port.rx_fd)
+            index = port.link().ifindex
+            assert [news.watch.follow(name, place, index) for _ in range(2)] == [True, False]
+            os.close(place)
+            far.ip("link", "set", name, "name", there)
+            far.ip("link", "set", there, "up")
+            await news.until(name, lambda link: link.moved and link.running)
+            far.ip("link", "set", there, "mtu", "1300")
+            await news.until(name, lambda link: link.moved and link.mtu == 1300)
+            assert (port.link().name, port.link().mtu) == (there, 1300)
+            far.ip("link", "del", there)
+            await news.until(name, lambda link: link.moved and not link.up)
+            with pytest.raises(ConfigError):
+                port.link()
 
     run_with_news(main)
 
