@@ -64,12 +64,16 @@ class Daemon:
 
     def start(self) -> Daemon:
         """Start the process and wait until `ovs-vsctl show` answers."""
+        self.launch()
+        wait_until(self.answers, f"ovs-vsctl show answers; log: {self.log()}", TIMEOUT_S)
+        return self
+
+    def launch(self) -> None:
+        """Start the process and wait for nothing."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(), env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        wait_until(self.answers, f"ovs-vsctl show answers; log: {self.log()}", TIMEOUT_S)
-        return self
 
     def command(self) -> list[str]:
         """Return the command line of the daemon, which is inside its namespace from the start."""

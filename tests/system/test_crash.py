@@ -1,0 +1,109 @@
+"""kill -9 of the daemon at any moment: nothing acknowledged is lost, nothing is left over, traffic flows (DB.36)."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import statistics
+import threading
+import time
+
+import pytest
+
+from tests.peers.daemon import TIMEOUT_S, running, wait_until
+from tests.system import crash_rig
+from tests.system.crash_rig import Churn, Stream
+from tests.system.hosts import pair
+
+pytestmark = [pytest.mark.root, pytest.mark.ovs_tools]
+
+ROUNDS, SOAK_ROUNDS = 6, 200
+FIXED = "fixed"
+CHURNED = ["ch0", "ch1"]
+LONGEST_S = 0.5  # from the start of the changes, or of the daemon, to its end
+DIES_STARTING = 0.25  # how often it is killed before it is ready
+SLOWEST_MEDIAN_S = 3.0  # until a ping is answered; on a quiet machine 0.4 s
+
+
+class Rounds:
+    """A daemon with fixed hosts, killed again and again while streams change it."""
+
+    def __init__(self, daemon, hosts, seed: int) -> None:
+        self.daemon, self.hosts, self.random = daemon, hosts, random.Random(seed)
+        self.elsewhere = {host.port for host in hosts}
+        self.streams = {prefix: Stream(daemon, prefix, self.random.random()) for prefix in ("s0", "s1")}
+        self.first_ping_s: list[float] = []
+        self.numbers = self.fixed_numbers()
+        self.n_transactions = 0
+
+    def fixed_numbers(self) -> dict[str, int]:
+        return {host.port: self.daemon.interface(host.port, "ofport") for host in self.hosts}
+
+    def round(self) -> None:
+        """Change things, kill, start, check."""
+        daemon = self.daemon
+        self.streams = {p: Stream(daemon, p, self.random.random(), old) for p, old in self.streams.items()}
+        threads: list[Stream | Churn] = [*self.streams.values(), Churn(daemon, CHURNED, self.random.random())]
+        for thread in threads:
+            thread.start()
+        threading.Event().wait(self.random.uniform(0, LONGEST_S))
+        daemon.kill()
+        for thread in threads:
+            thread.cut()
+        self.n_transactions += sum(stream.n_done for stream in self.streams.values())
+        while self.random.random() < DIES_STARTING:
+            daemon.launch()
+            threading.Event().wait(self.random.uniform(0, LONGEST_S))
+            daemon.kill()
+        started_s = time.monotonic()
+        daemon.launch()
+        self.first_ping_s.append(crash_rig.seconds_until(self.pings, started_s))
+        wait_until(daemon.answers, f"ovs-vsctl show answers; log: {daemon.log()}", TIMEOUT_S)
+        self.check()
+
+    def pings(self) -> bool:
+        near, far = self.hosts
+        return near.ping(far, count=1, wait_s=0.05) == 1
+
+    def check(self) -> None:
+        daemon = self.daemon
+        found = crash_rig.database_state(daemon)
+        for stream in self.streams.values():
+            stream.settle(found)
+        crash_rig.check_devices(daemon, found, self.elsewhere)
+        crash_rig.check_interfaces(daemon)
+        assert self.fixed_numbers() == self.numbers
+        names = [path.name for path in daemon.folder.iterdir()]
+        assert sum(name.endswith(".ctl") for name in names) == 1, names
+        assert {name for name in names if name.endswith(".mgmt")} == {f"{bridge}.mgmt" for bridge in found}
+        assert "Traceback" not in daemon.log(), daemon.log()
+
+
+def run(folder, n_rounds: int, seed: int) -> None:
+    print(f"seed {seed}")
+    with running(folder / "run", "--forwarders=2") as daemon, contextlib.ExitStack() as stack:
+        for name in CHURNED:
+            crash_rig.make_veth(daemon.place, name)
+        daemon.vsctl("add-br", FIXED, *(w for name in CHURNED for w in ("--", "add-port", FIXED, name)))
+        hosts = stack.enter_context(pair(daemon, FIXED, "internal"))  # one on a veth, one on a device that was moved
+        rounds = Rounds(daemon, hosts, seed)
+        for _ in range(n_rounds):
+            rounds.round()
+        for bridge in crash_rig.database_state(daemon):
+            if bridge != FIXED:
+                daemon.vsctl("del-br", bridge)
+        crash_rig.check_devices(daemon, crash_rig.database_state(daemon), rounds.elsewhere)
+    median_s = statistics.median(rounds.first_ping_s)
+    print(f"{rounds.n_transactions} transactions, first ping after {median_s:.2f} s, {max(rounds.first_ping_s):.2f} s")
+    assert rounds.n_transactions > n_rounds
+    assert median_s < SLOWEST_MEDIAN_S
+
+
+def test_a_daemon_killed_again_and_again_loses_nothing(tmp_path):
+    run(tmp_path, ROUNDS, int(time.time()))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_daemon_killed_two_hundred_times_loses_nothing(tmp_path):
+    run(tmp_path, SOAK_ROUNDS, int(time.time()))
