@@ -33,13 +33,18 @@ Report = Callable[[str, str], None]  # (level, text) goes to the log
 class Background:
     """What the daemon has of the processes that wait for it; `ready` tells them that it serves."""
 
-    def __init__(self, ready_fd: int = -1, detached: bool = False, restart: str | None = None) -> None:
+    def __init__(
+        self, ready_fd: int = -1, detached: bool = False, restart: str | None = None, told: bool = False
+    ) -> None:
         self._ready_fd = ready_fd
+        self._told = told  # the service manager knows already
         self._detached = detached
         self.restart = restart  # why the daemon was started again, for its log; None at the first start
 
     def ready(self, chdir: bool = True) -> None:
         """Let those who wait go on; a detached daemon lets go of its terminal and, with `chdir`, of its directory."""
+        if not self._told:
+            tell_service_manager(f"READY=1\nMAINPID={os.getpid()}")
         if self._ready_fd >= 0:
             with contextlib.suppress(BrokenPipeError):  # the one who waited may have gone
                 os.write(self._ready_fd, READY)
@@ -120,6 +125,17 @@ def let_go_of_terminal() -> None:
         os.close(null)
 
 
+def tell_service_manager(text: str) -> None:
+    """Send a line to who started us as a service of Type=notify (sd_notify(3)); does nothing for others (MG.06)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    import socket
+
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
+
+
 def _now_s() -> float:
     """Return seconds of a clock that nobody sets; `vslib.clock` would bring asyncio into the monitor."""
     return os.times().elapsed
@@ -147,7 +163,7 @@ class Monitor:
         status = _wait_until_ready(self._daemon, ready_fd)
         if status is not None:
             _leave(status, self._daemon)
-        Background(self._starter_fd, self._detached).ready()
+        Background(self._starter_fd, self._detached, told=True).ready()
         self._starter_fd = -1
         return self._watch()
 

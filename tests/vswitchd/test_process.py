@@ -148,6 +148,27 @@ def test_more_pid_files_and_one_that_is_taken_over(place):
     assert alive(first)
 
 
+def test_a_service_manager_is_told_when_it_serves(place):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(place.folder / "notify"))
+        manager.settimeout(10)
+        place.env["NOTIFY_SOCKET"] = str(place.folder / "notify")
+        pid = place.detach()
+        assert manager.recv(100).decode().split() == ["READY=1", f"MAINPID={pid}"]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_the_unit_file_is_one_that_systemd_takes(place):
+    text = (ROOT / "vswitchd/systemd/cyvswitch.service").read_text()
+    unit = place.folder / "cyvswitch.service"
+    unit.write_text(text.replace("ExecStart=vswitchd ", f"ExecStart={sys.executable} -m vswitchd.main "))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "cyvswitch" in line]) == (0, [])
+    [command] = [line for line in text.splitlines() if line.startswith("ExecStart=")]
+    words = command.replace("%%", "%").split()[1:-1]
+    assert place.run(*words, "--forwarders=0", code=1)
+
+
 # -- the monitor
 
 
