@@ -134,7 +134,9 @@ def br_exists(ctx: Context, call: Call) -> None:
 
 def br_to_vlan(ctx: Context, call: Call) -> None:
     """Print a bridge's VLAN."""
-    call.line(str(ctx.find_bridge(call.args[0]).vlan))
+    vlan = ctx.find_bridge(call.args[0]).vlan
+    call.line(str(vlan))
+    call.data = [vlan]
 
 
 def br_to_parent(ctx: Context, call: Call) -> None:
@@ -169,6 +171,7 @@ def br_get_external_id(ctx: Context, call: Call) -> None:
         if value is not None:
             call.line(value)
         return
-    for key, value in sorted(pairs.items()):
-        if key.startswith(prefix):
-            call.line(f"{key[len(prefix) :]}={value}")
+    own = {key[len(prefix) :]: value for key, value in sorted(pairs.items()) if key.startswith(prefix)}
+    for key, value in own.items():
+        call.line(f"{key}={value}")
+    call.data = [own]

@@ -163,12 +163,13 @@ def find_row(ctx: Context, table: Table, name: str, *, required: bool = True) ->
 
 
 def _row_by_name(ctx: Context, table: Table, name: str) -> Row | None:
-    if table.name not in ROW_NAMES:
-        return None
-    where, column, reference = ROW_NAMES[table.name]
+    if name == ".":
+        only = ctx.txn.rows(table.name)
+        if len(only) == 1:
+            return only[0]
+    where, column, reference = ROW_NAMES.get(table.name, ("", "", ""))
     if not column:
-        rows = ctx.txn.rows(table.name)
-        return rows[0] if name == "." and rows else None
+        return None
     kind = ctx.schema.table(where).columns[column].key.kind
     wanted: Any = name
     if kind == "integer":

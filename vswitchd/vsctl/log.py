@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import os
 
+from vslib.errors import ConfigError
+
 TYPE_CHECKING = False  # importing typing costs 8 ms
 if TYPE_CHECKING:
     from vswitchd.vsctl.options import Options
+
+
+MODULES = ("vsctl", "db_ctl_base", "ovsdb_idl")  # what a level may be set for
 
 
 class Log:
@@ -76,11 +81,22 @@ class Log:
         if options.syslog:
             vlog.open_syslog(options.syslog_method or "libc")
         for spec in options.verbose:
-            vlog.set_levels(spec or "any:any:dbg")
+            _set_levels(spec)
         if options.log_file is not None:
             from vslib.dirs import logdir
 
             vlog.set_log_file(options.log_file or os.path.join(logdir(), f"{self._program}.log"))
+
+
+def _set_levels(spec: str) -> None:
+    from vslib import vlog
+
+    for name in MODULES:
+        vlog.get(name)
+    try:
+        vlog.set_levels(spec or "any:any:dbg")
+    except ConfigError as error:
+        raise ConfigError(f'processing "{spec}": {error}') from None
 
 
 def _escaped(word: str) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vswitchd.vsctl.schema import Schema
 
 DATABASE = "Open_vSwitch"
+SILENT = ("comment", "br-exists", "wait-until")  # commands that change nothing and print nothing
 RETRY_S = (1, 1, 2, 4, 8)  # pauses between attempts to connect
 
 
@@ -263,11 +264,11 @@ def _as_json(call: table.Call, pretty: bool) -> str:
         value: Any = [{"_uuid": ["uuid", str(call.made.uuid)]}]
     elif call.data is not None:
         value = call.data
-    elif call.output or not call.row.writes:
-        value = "".join(call.output).split("\n")[:-1]
-    else:
+    elif call.row.writes or call.row.name in SILENT:
         return ""
-    return output.json_text(value, pretty) + "\n" if value or call.output else ""
+    else:
+        value = "".join(call.output).split("\n")[:-1]
+    return output.json_text(value, pretty) + "\n"
 
 
 def start(program: str, options: Options, log: Log, words: list[str]) -> None:

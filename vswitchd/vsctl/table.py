@@ -193,9 +193,12 @@ class Call:
 
 
 def option_names() -> Iterator[str]:
-    """Return the options of all commands without dashes, those with an argument with a trailing "="."""
+    """Return the options of all commands without dashes, those with an argument with a trailing "=".
+
+    Those of the database commands come first, as in the original's message about an ambiguous abbreviation.
+    """
     seen: dict[str, None] = {}
-    for row in COMMANDS:
+    for row in sorted(COMMANDS, key=lambda row: row.group != DATABASE):
         for option in row.options:
             seen[option[2:]] = None
     return iter(seen)
