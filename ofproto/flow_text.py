@@ -219,6 +219,7 @@ def _protocol(value: bytes, mask: bytes) -> tuple[str, bool]:
 
 
 _EXACT_WIDTH = {"ipv6_label": "0x{:05x}"}
+_HEX_PORTS = ("tp_src", "tp_dst")  # zero with a mask keeps its 0x there
 
 
 def _field_text(row: Field, value: bytes, mask: bytes, names: Names = None) -> str:
@@ -228,6 +229,8 @@ def _field_text(row: Field, value: bytes, mask: bytes, names: Names = None) -> s
     if row.name in _EXACT_WIDTH:
         form = _EXACT_WIDTH[row.name]
         return f"{row.name}={form.format(v)}" + ("" if m == row.valid_bits else f"/{form.format(m)}")
+    if row.slot in _HEX_PORTS and m != row.valid_bits:
+        return f"{row.dump_name}=0x{v:x}/0x{m:x}"
     if row.name == "ct_zone":
         return f"ct_zone={v}"
     return f"{row.dump_name}={format_value(row, v, m)}"

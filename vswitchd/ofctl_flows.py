@@ -1,0 +1,287 @@
+"""Commands of ofctl that show and edit flows: COMMANDS (TL.02)."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterable, Iterator
+
+import ofproto.flow_mod as codec
+from ofproto import messages, ofctl_decode, ofctl_flow, ofctl_json, ofctl_print, wire
+from ofproto import ofctl_protocol as formats
+from ofproto.fields import Field
+from ofproto.numbers import OFP10
+from ofproto.ofctl_actions import read_actions
+from ofproto.ofctl_build import flow_mod, flow_request
+from ofproto.ofctl_decode import Row
+from ofproto.ofctl_flow import ADD, DELETE, DELETE_STRICT, MODIFY, MODIFY_STRICT, QUERY, FlowMod, FlowReader
+from ofproto.ofctl_print import message_text
+from vslib.errors import ConfigError
+from vswitchd.ofctl import Settings
+from vswitchd.ofctl_connection import Connection, Failed
+from vswitchd.ofctl_show import names_of, port_reader, put
+
+# Formats in the order in which they are tried: for edits the plainest that will do, for dumps the one that tells most.
+EDIT_ORDER = sorted(formats.WIRE_VERSION)
+DUMP_ORDER = (formats.OF13, formats.NXM, formats.NXM_TID, formats.STD, formats.STD_TID)
+NO_BUFFER = 0xFFFFFFFF
+
+
+class _Lazy:
+    """A connection that is made when it is first needed: port names, then the edits."""
+
+    def __init__(self, settings: Settings, target: str) -> None:
+        self.settings, self.target = settings, target
+        self.made: Connection | None = None
+
+    def get(self) -> Connection:
+        """Return the connection."""
+        if self.made is None:
+            self.made = self.settings.connect(self.target)
+        return self.made
+
+    def __enter__(self) -> _Lazy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.made is not None:
+            self.made.close()
+
+
+def _reader(settings: Settings, lazy: _Lazy) -> FlowReader:
+    return FlowReader(port_reader(settings, lazy.get))
+
+
+def _usable(settings: Settings, usable: int) -> int:
+    """Return the formats that can say what is to be said and are allowed; raises ConfigError."""
+    allowed = settings.formats()
+    if not usable & allowed:
+        raise ConfigError(
+            f"none of the usable flow formats ({formats.formats_text(usable)}) is among the allowed flow formats "
+            f"({formats.formats_text(allowed)})"
+        )
+    return usable & allowed
+
+
+# -- dumps -----------------------------------------------------------------------------------------------------------
+
+
+def _query(settings: Settings, lazy: _Lazy, args: list[str]) -> FlowMod:
+    flow = _reader(settings, lazy).flow(args[1] if len(args) > 1 else "", QUERY)
+    _usable(settings, flow.formats)
+    return flow
+
+
+def dump_flows(settings: Settings, args: list[str]) -> int:
+    """Show flows."""
+    with _Lazy(settings, args[0]) as lazy:
+        flow = _query(settings, lazy, args)
+        connection = lazy.get()
+        form = connection.choose_form(flow.formats, DUMP_ORDER)
+        plain = settings.stats and not settings.sort and not settings.show_names and not settings.json
+        rows: list[Row] = []
+        for part in connection.replies(flow_request(flow, form, connection.xid())):
+            if part[1] == 1:
+                raise Failed(message_text(part, {}))
+            if plain:
+                put(message_text(part, {}))
+            else:
+                rows += ofctl_decode.flows(part)
+        if not plain:
+            _print_flows(settings, _sorted(settings, rows), names_of(connection, settings.show_names))
+    return 0
+
+
+def _print_flows(settings: Settings, rows: list[Row], names: ofctl_print.Names) -> None:
+    if settings.json:
+        put(ofctl_json.dumps([ofctl_json.flow(row, names) for row in rows]))
+    else:
+        sys.stdout.writelines(ofctl_print.flow_text(row, names, settings.stats) + "\n" for row in rows)
+
+
+def _sorted(settings: Settings, rows: list[Row]) -> list[Row]:
+    """Sort by the fields of --sort and --rsort, the first most important; without a field a flow comes last."""
+    for name, downwards in reversed(settings.sort):
+        row = ofctl_flow.field_named(name) if name else None
+        sign = -1 if downwards else 1
+
+        def key(flow: Row, row: Field | None = row, sign: int = sign) -> tuple[int, int]:
+            value = flow["priority"] if row is None else ofctl_flow.matched_value(flow["key"], row)
+            return (1, 0) if value is None else (0, sign * value)
+
+        rows = sorted(rows, key=key)
+    return rows
+
+
+def dump_aggregate(settings: Settings, args: list[str]) -> int:
+    """Show the sums over flows."""
+    with _Lazy(settings, args[0]) as lazy:
+        flow = _query(settings, lazy, args)
+        connection = lazy.get()
+        form = connection.choose_form(flow.formats, DUMP_ORDER)
+        reply = connection.transact(flow_request(flow, form, connection.xid(), aggregate=True))
+        if reply[1] == 1:
+            raise Failed(message_text(reply, {}))
+    put(ofctl_json.dumps([ofctl_decode.aggregate(reply)]) if settings.json else message_text(reply, {}))
+    return 0
+
+
+# -- edits -----------------------------------------------------------------------------------------------------------
+
+
+def lines_of(name: str) -> Iterable[str]:
+    """Return the lines of a file, of standard input for `-`; raises ConfigError."""
+    if name == "-":
+        return sys.stdin
+    try:
+        with open(name, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().split("\n")
+    except OSError as error:
+        raise ConfigError(f"{name}: open failed ({error.strerror})") from None
+
+
+def send(connection: Connection, flows: list[FlowMod], form: int, name: str) -> None:
+    """Send edits in one go; raises Failed with all that the switch refused, by line when they are from a file."""
+    first = connection._xid + 1
+    failures: list[bytes] = []
+
+    def edits() -> Iterator[bytes]:
+        for flow in flows:
+            try:
+                yield flow_mod(flow, form, connection.xid())
+            except ValueError as error:
+                raise ConfigError(f"{name}:{flow.line}: {error}" if flow.line else str(error)) from None
+
+    connection.pipeline(edits(), failures.append)
+    texts = []
+    for failure in failures:
+        index = wire.xid_of(failure) - first
+        line = flows[index].line if 0 <= index < len(flows) else 0
+        texts.append((f"{name}:{line}: " if line else "") + message_text(failure, {}))
+    if texts:
+        raise Failed("".join(texts))
+
+
+def _edit(settings: Settings, lazy: _Lazy, flows: list[FlowMod], name: str) -> int:
+    usable = formats.ANY
+    for flow in flows:
+        usable &= flow.formats
+    usable = _usable(settings, usable)
+    connection = lazy.get()
+    form = connection.form if connection.form & usable else connection.choose_form(usable, EDIT_ORDER)
+    send(connection, flows, form, name)
+    return 0
+
+
+def _from_file(settings: Settings, target: str, name: str, command: int | None) -> int:
+    gc.disable()  # a hundred thousand flows are a hundred thousand objects, none of them garbage
+    with _Lazy(settings, target) as lazy:
+        reader = _reader(settings, lazy)
+        return _edit(settings, lazy, list(ofctl_flow.read_file(reader, name, lines_of(name), command)), name)
+
+
+def _from_text(settings: Settings, target: str, text: str, command: int) -> int:
+    if text == "-":
+        return _from_file(settings, target, text, None if command == ADD else command)
+    with _Lazy(settings, target) as lazy:
+        return _edit(settings, lazy, [_reader(settings, lazy).flow(text, command)], "")
+
+
+def add_flow(settings: Settings, args: list[str]) -> int:
+    """Add a flow."""
+    return _from_text(settings, args[0], args[1], ADD)
+
+
+def add_flows(settings: Settings, args: list[str]) -> int:
+    """Add the flows of a file."""
+    return _from_file(settings, args[0], args[1], None)
+
+
+def mod_flows(settings: Settings, args: list[str]) -> int:
+    """Change the actions of flows."""
+    return _from_text(settings, args[0], args[1], MODIFY_STRICT if settings.strict else MODIFY)
+
+
+def del_flows(settings: Settings, args: list[str]) -> int:
+    """Delete flows."""
+    text = args[1] if len(args) > 1 else ""
+    return _from_text(settings, args[0], text, DELETE_STRICT if settings.strict else DELETE)
+
+
+# -- without a switch ------------------------------------------------------------------------------------------------
+
+
+def _parse(settings: Settings, flows: list[FlowMod]) -> int:
+    usable = formats.ANY
+    for flow in flows:
+        usable &= flow.formats
+    allowed = settings.formats()
+    chosen = next((form for form in EDIT_ORDER if form & usable & allowed), 0)
+    if not chosen:
+        put(f"usable protocols: {formats.formats_text(usable)}\n")
+        raise ConfigError("no usable protocol")
+    put(f"usable protocols: {formats.formats_text(usable)}\nchosen protocol: {formats.formats_text(chosen)}\n")
+    if formats.WIRE_VERSION[chosen] not in formats.SPOKEN:
+        raise ConfigError(f"{formats.formats_text(chosen)} is not supported; use -O OpenFlow10 or -O OpenFlow13")
+    for xid, flow in enumerate(flows, start=1):
+        put(message_text(flow_mod(flow, chosen, xid), {}))
+    return 0
+
+
+def parse_flow(settings: Settings, args: list[str]) -> int:
+    """Show the message for a flow."""
+    return _parse(settings, [FlowReader().flow(args[0], ADD)])
+
+
+def parse_flows(settings: Settings, args: list[str]) -> int:
+    """Show the messages for the flows of a file."""
+    return _parse(settings, list(ofctl_flow.read_file(FlowReader(), args[0], lines_of(args[0]), None)))
+
+
+# -- packets ----------------------------------------------------------------------------------------------------------
+
+
+def _old_packets(switch: str, reader: FlowReader, args: list[str]) -> tuple[int, bytes, int, list[bytes]]:
+    """Return input port, OfAct list, formats and packets of `IN_PORT ACTIONS PACKET...`."""
+    port = reader.ports.find(args[0])
+    if port is None:
+        raise ConfigError(f"{switch}: unknown port `{args[0]}'")
+    acts, usable = read_actions(args[1], reader.ports, False)
+    return port, acts, usable, [ofctl_flow.frame_of(text) for text in args[2:]]
+
+
+def packet_out(settings: Settings, args: list[str]) -> int:
+    """Send packets through actions."""
+    with _Lazy(settings, args[0]) as lazy:
+        reader = _reader(settings, lazy)
+        if len(args) > 2:
+            port, acts, usable, frames = _old_packets(args[0], reader, args[1:])
+        else:
+            port, acts, usable, frames = ofctl_flow.packet_out(reader, args[1])
+        _usable(settings, usable)
+        connection = lazy.get()
+        for frame in frames:
+            connection.order(packet_out_message(connection, port, acts, frame))
+    return 0
+
+
+def packet_out_message(connection: Connection, port: int, acts: bytes, frame: bytes) -> bytes:
+    """Return a packet-out."""
+    version = connection.version
+    wire_acts = codec.encode_actions(acts, version)
+    number = port & 0xFFFF if version == OFP10 else port
+    head = messages.PACKET_OUT[version].pack(buffer_id=NO_BUFFER, in_port=number, actions_len=len(wire_acts))
+    return connection.build("OFPT_PACKET_OUT", head + wire_acts + frame)
+
+
+COMMANDS: dict[str, Callable[[Settings, list[str]], int]] = {
+    "dump-flows": dump_flows,
+    "dump-aggregate": dump_aggregate,
+    "add-flow": add_flow,
+    "add-flows": add_flows,
+    "mod-flows": mod_flows,
+    "del-flows": del_flows,
+    "packet-out": packet_out,
+    "parse-flow": parse_flow,
+    "parse-flows": parse_flows,
+}
