@@ -175,7 +175,9 @@ cdef uint32_t op_trunc(Sender *sender, const ActOp *op, Packet **pkts, uint32_t 
 
 
 cdef int edit_by_set(Packet *pkt, const ActOp *op) noexcept nogil:
-    return edit_set(pkt, op.slot, op.value, op.mask)
+    """A header that the packet does not have, or not whole, is left alone, as Open vSwitch does."""
+    edit_set(pkt, op.slot, op.value, op.mask)
+    return 0
 
 
 cdef int edit_by_push_vlan(Packet *pkt, const ActOp *op) noexcept nogil:

@@ -7,6 +7,7 @@ computed anew, so that a wrong one stays as wrong as it was (RFC 1624).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -410,13 +411,14 @@ def commit_tags(frame: bytearray, old: list, new: list) -> None:
 
 
 def commit(frame: bytes, base: Key, key: Key) -> bytes:
-    """Write every value in which `key` differs from `base`; raises BadPacket where there is no such header."""
+    """Write every value in which `key` differs from `base`; a header that is not there, or not whole, is left alone."""
     out = bytearray(frame)
     for name in EDITED:
         if key[name] != base[name]:
             # Earlier outputs may have pushed more tags than a packet is received with.
             found = parse(out, len(frame))
             assert found is not None
-            WRITERS[name](out, found[1], key[name])
+            with suppress(BadPacket):
+                WRITERS[name](out, found[1], key[name])
     commit_tags(out, base["tags"], key["tags"])
     return bytes(out)

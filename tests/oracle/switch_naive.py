@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.oracle.fields_naive import FIELDS, REGS, anything, get, is_ip, put, slot, type_in
-from tests.oracle.packets import BadPacket, Key, commit, parse
+from tests.oracle.packets import Key, commit, parse
 
 IN_PORT, TABLE, NORMAL, FLOOD, ALL, CONTROLLER, LOCAL, NONE = range(0xFFFFFFF8, 0x100000000)
 PORT_DOWN, NO_RECV, NO_RECV_STP, NO_FLOOD, NO_FWD, NO_PACKET_IN = 1, 4, 8, 16, 32, 64
@@ -169,20 +169,14 @@ class Run:
     miss_rule: bool = False
     in_set: bool = False
     packet_out: bool = False
-    bad: bool = False  # an edit found no header: nothing more leaves
     failed: bool = False  # translation failed: nothing leaves at all
     action_set: list[Action] = field(default_factory=list)
     stack: list[int] = field(default_factory=list)
 
-    def commit(self) -> bool:
-        """Bring the bytes up to the key; False if that is impossible."""
-        if not self.bad:
-            try:
-                self.frame = commit(self.frame, self.base, self.key)
-            except BadPacket:
-                self.bad = True
+    def commit(self) -> None:
+        """Bring the bytes up to the key."""
+        self.frame = commit(self.frame, self.base, self.key)
         self.base = copy.deepcopy(self.key)
-        return not self.bad
 
 
 # -- ways in
@@ -200,7 +194,7 @@ def finish(run: Run, work: Callable[[], None]) -> Run:
     try:
         work()
     except TranslationError:
-        run.sent, run.punts, run.failed, run.bad = [], [], True, False
+        run.sent, run.punts, run.failed = [], [], True
     return run
 
 
@@ -328,8 +322,8 @@ def emit(run: Run, number: int) -> None:
     if port is None or port.config & (NO_FWD | PORT_DOWN):
         return
     if port.wire is not None:
-        if run.commit():
-            run.sent.append((port.wire, run.frame))
+        run.commit()
+        run.sent.append((port.wire, run.frame))
     elif port.peer is not None:
         cross(run, *port.peer)
 
@@ -390,21 +384,21 @@ RESERVED = {
 
 
 def punt(run: Run, reason: int, max_len: int, cookie: int) -> None:
-    if run.commit():
-        metadata = tuple(run.key[name] for name in PIPELINE)
-        run.punts.append(
-            (
-                run.bridge.name,
-                run.key["in_port"],
-                reason,
-                run.table,
-                cookie,
-                max_len,
-                metadata,
-                run.key["pkt_mark"],
-                run.frame,
-            )
+    run.commit()
+    metadata = tuple(run.key[name] for name in PIPELINE)
+    run.punts.append(
+        (
+            run.bridge.name,
+            run.key["in_port"],
+            reason,
+            run.table,
+            cookie,
+            max_len,
+            metadata,
+            run.key["pkt_mark"],
+            run.frame,
         )
+    )
 
 
 def controller(run: Run, max_len: int, reason: int = R_ACTION) -> None:
