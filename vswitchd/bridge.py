@@ -7,6 +7,7 @@ control thread only.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import uuid
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
@@ -230,15 +231,23 @@ class Bridge:
         before = port.describe()
         mask &= PORT_MOD_BITS
         if mask & OFPPC_PORT_DOWN and port.handle is not None and not port.link.moved:
-            try:
-                self.core.host.set_up(port.name, not config & OFPPC_PORT_DOWN)
-                port.link = self.core.host.link(port.name)
-            except ConfigError as error:  # it went meanwhile: news of that are under way
-                log.warn("%s", error)
+            self._bring(port, up=not config & OFPPC_PORT_DOWN)
         port.config = (port.config & ~mask) | (config & mask & ~OFPPC_PORT_DOWN)
         self.handle.set_port(number, config=port.config, link_up=port.link_up)
         if port.describe() != before:
             self.channel.port_status(PORT_MODIFIED, port.describe())
+
+    def _bring(self, port: RunningPort, *, up: bool) -> None:
+        """Take a port's device up or down; without one, the port itself."""
+        if port.handle is not None and self.core.host.kinds[port.kind].in_memory:
+            port.handle.up = up
+            port.link = dataclasses.replace(port.link, up=up, running=up)
+            return
+        try:
+            self.core.host.set_up(port.name, up)
+            port.link = self.core.host.link(port.name)
+        except ConfigError as error:  # it went meanwhile: news of that are under way
+            log.warn("%s", error)
 
     # -- what controllers do
 

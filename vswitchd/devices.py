@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from datapath.ports import netdev, tun
+from datapath.ports import namespace, netdev, tun
 from datapath.ports.afpacket import AfPacketPort
 from datapath.ports.port import PortHandle
 from datapath.ports.tap import TapPort
 from vslib.errors import ConfigError
+from vswitchd import measuring
 from vswitchd.desired import DesiredInterface
 
 T = TypeVar("T")
@@ -50,30 +51,32 @@ class Closing(NamedTuple):
 class Kind(NamedTuple):
     """One row: how to open it, the word dpctl/show prints behind the name, whether the device is ours to delete.
 
-    slow: opening and closing wait for the kernel, so that many are done at the same time.
+    slow: opening and closing wait for the kernel, so that many are done at the same time. in_memory: there is no device
+    that could be followed, and other options make another port.
     """
 
     open: Callable[[DesiredInterface, bytes | None], Opened]
     dpctl_word: str
     owned: bool
     slow: bool = False
+    in_memory: bool = False
 
 
 def _find_tap(wanted: DesiredInterface) -> tuple[str, str | None]:
-    """Return the present name and namespace of an interface's device; None = here, where it may have to be made."""
-    if netdev.exists(wanted.name):
+    """Return the present name and namespace of an interface's device; None = here, where it may have to be made.
+
+    One that existed may have gone anywhere since, under any name; a new one is not looked for.
+    """
+    if wanted.is_new or netdev.exists(wanted.name):
         return wanted.name, None
-    path = tun.find_moved(wanted.name)
-    if path is None and wanted.last_ofport is not None:  # it ran before: perhaps it has another name where it went
-        path, name = tun.find_renamed(wanted.name) or (None, wanted.name)
-        return name, path
-    return wanted.name, path
+    path, name = tun.find_renamed(wanted.name) or (None, wanted.name)
+    return name, path
 
 
 def _open_tap(kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
     def open_it(wanted: DesiredInterface, mac: bytes | None) -> Opened:
         name, path = _find_tap(wanted)
-        handle = TapPort(name, kind, namespace=path)
+        handle = TapPort(name, kind, namespace=path or namespace.HERE)
         try:
             link = handle.link()
             # A device that was moved into another namespace is its owner's there: its address is left alone.
@@ -114,11 +117,18 @@ def _open_patch(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
     return Opened(None, netdev.virtual_link(wanted.name))
 
 
+def in_memory(open_it: measuring.Open, word: str) -> Kind:
+    """Return the row of a type without a device."""
+    return Kind(lambda wanted, _mac: Opened(*open_it(wanted)), word, False, in_memory=True)
+
+
 KINDS: dict[str, Kind] = {
     "system": Kind(_open_system, "", False, slow=True),
     "internal": Kind(_open_tap("internal"), "tap", True, slow=True),
     "tap": Kind(_open_tap("tap"), "tap", True, slow=True),
     "patch": Kind(_open_patch, "patch", False),
+    "null": in_memory(measuring.open_null, "null"),
+    "pcap": in_memory(measuring.pcap_opener(), "pcap"),
 }
 
 

@@ -60,7 +60,7 @@ class Switch:
         self._closed = False
         with self._inside():
             self._core: Core | None = Core(inline=True, host=self.host)
-            self._loop.work_when_idle(self.core.datapath.step)
+            self._loop.work_when_idle(self._forward)
         try:
             self._await(self._open())
         except BaseException:
@@ -127,6 +127,16 @@ class Switch:
                 yield
         finally:
             asyncio._set_running_loop(outer)
+
+    def _forward(self) -> int:
+        """Run the forwarder until nothing is left; returns how many rounds had work."""
+        captures = self.host.captures()
+        for port in captures:
+            port.now_us = self.clock.wall_ms() * 1000
+        rounds = self.core.datapath.step()
+        for port in captures:
+            port.flush()
+        return rounds
 
     def _settle(self) -> None:
         """Run until nothing is left to do at this time."""

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from datapath.ports.netdev import Link, virtual_link
+from datapath.ports.pcap import PcapPort
 from datapath.ports.pipe import PipePort
 from vslib.errors import ConfigError
 from vswitchd.desired import DesiredInterface
-from vswitchd.devices import KINDS, Host, Kind, Opened
+from vswitchd.devices import KINDS, Host, Kind, Opened, in_memory
+from vswitchd.measuring import pcap_opener
 
 QUEUE_FRAMES = 4096  # that a port holds in each direction; more are dropped, and counted as tx_full
 DEFAULT_MTU = 1500
@@ -39,8 +41,10 @@ class MemoryHost(Host):
     def __init__(self) -> None:
         self.devices: dict[str, Device] = {}
         self._bridges = 0
+        self._captures: list[PcapPort] = []
         pipes = {name: Kind(self._opener(name), KINDS[name].dpctl_word, owned=True) for name in IN_MEMORY}
-        self.kinds: Mapping[str, Kind] = {**KINDS, **pipes}
+        pcap = in_memory(pcap_opener(background=False, opened=self._captures.append), KINDS["pcap"].dpctl_word)
+        self.kinds: Mapping[str, Kind] = {**KINDS, **pipes, "pcap": pcap}
 
     def _opener(self, kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
         def open_it(wanted: DesiredInterface, mac: bytes | None) -> Opened:
@@ -52,6 +56,11 @@ class MemoryHost(Host):
             return Opened(pipe, link)
 
         return open_it
+
+    def captures(self) -> list[PcapPort]:
+        """Return the pcap ports: somebody has to flush() them, and to tell them the time."""
+        self._captures[:] = [port for port in self._captures if not port.is_closed]
+        return self._captures
 
     def _device(self, name: str) -> Device:
         device = self.devices.get(name)

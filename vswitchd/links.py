@@ -58,7 +58,7 @@ class LinkFollower:
 
     def _catch_up(self) -> None:
         """Compare the ports that are new with their devices."""
-        ports = [p for b in self.core.bridges.values() for p in b.ports_by_name.values() if p.handle is not None]
+        ports = [p for b in self.core.bridges.values() for p in b.ports_by_name.values() if self._has_device(p)]
         new = [port for port in ports if self._known.get(port.name) is not port]
         self._known = {port.name: port for port in ports}
         listed = {link.name: link for link in netdev.links()} if len(new) > ASKED_ONE_BY_ONE else {}
@@ -69,7 +69,9 @@ class LinkFollower:
     def news(self, name: str, link: netdev.Link | None) -> None:
         """Take over a device's new state; None: there is no device of this name any more."""
         found = find_port(self.core.bridges.values(), name)
-        if found is not None and found[1].handle is not None:
+        if found is not None and not self._has_device(found[1]):
+            return
+        if found is not None:
             bridge, port = found
             before = port.link
             now = self._state(port, link) or before.gone()
@@ -81,6 +83,9 @@ class LinkFollower:
         elif link is not None and not link.moved and name in self.wanted:
             self.again()
         self.changed()
+
+    def _has_device(self, port: RunningPort) -> bool:
+        return port.handle is not None and not self.core.host.kinds[port.kind].in_memory
 
     def _state(self, port: RunningPort, link: netdev.Link | None) -> netdev.Link | None:
         """Return the state of the device that the port holds, None when it is lost."""

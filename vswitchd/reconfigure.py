@@ -15,7 +15,7 @@ from vslib.errors import ConfigError
 from vswitchd.bridge import Bridge, RunningPort, closing, find_port
 from vswitchd.core import Core
 from vswitchd.desired import Desired, DesiredBridge, DesiredInterface, DesiredPort, parse_mac
-from vswitchd.devices import Host, Opened, Request
+from vswitchd.devices import KINDS, Host, Opened, Request
 
 log = vlog.get("bridge")
 
@@ -51,6 +51,8 @@ class Change:
 def same_device(running: RunningPort, wanted: DesiredInterface) -> bool:
     """Tell whether `running` can stay for `wanted`: its device is there, same row and kind."""
     if running.kind != effective_kind(wanted, None) and not (running.kind == "internal" and wanted.kind == "system"):
+        return False
+    if KINDS[running.kind].in_memory and running.wanted.options != wanted.options:
         return False
     return running.link.present and running.wanted.row == wanted.row
 
@@ -239,7 +241,7 @@ def set_device(change: Change, bridge: Bridge, running: RunningPort, wanted: Des
     A device that lives in another namespace is its owner's there.
     """
     before, host = running.wanted, change.core.host
-    if running.handle is None or running.link.moved:
+    if running.handle is None or running.link.moved or KINDS[running.kind].in_memory:
         return
     new_mac = wanted.mac if running.kind == "internal" and before.mac != wanted.mac else None
     new_mtu = wanted.mtu_request if wanted.mtu_request != running.link.mtu else None
