@@ -169,9 +169,8 @@ def _filter(text: str, names: dict[int, str]) -> Callable[[MegaflowRow], bool]:
         raise CommandError(f"{PROGRAM}: Failed to parse filter ({error})") from error
 
     def passes(row: MegaflowRow) -> bool:
-        # A megaflow that does not look at a bit has it as zero, which only a filter for zero takes (Open vSwitch).
-        key = row.key.ljust(len(cared), b"\0")
-        return all(k & m == w for k, m, w in zip(key, cared, wanted, strict=False))
+        # What a megaflow does not look at fits every filter: packets that the filter takes may use it.
+        return not any((k ^ w) & c & m for k, w, c, m in zip(row.key, wanted, cared, row.mask, strict=False))
 
     return passes
 
@@ -179,7 +178,7 @@ def _filter(text: str, names: dict[int, str]) -> Callable[[MegaflowRow], bool]:
 def _has_type(text: str) -> bool:
     for word in text.split(","):
         if word not in FLOW_TYPES:
-            raise CommandError(f"{PROGRAM}: Failed to parse type ({text}) (Invalid argument)")
+            raise CommandError(f"{PROGRAM}: Failed to parse type ({word}) (Invalid argument)")
     return any(FLOW_TYPES[word] for word in text.split(","))
 
 
