@@ -325,16 +325,16 @@ def _symbol(uuid: str) -> str:
     return "row" + uuid.replace("-", "_")
 
 
-def watch(connection: JsonConnection, database: str, wanted: Wanted) -> dict[str, Any]:
+def watch(connection: JsonConnection, database: str, name: str, wanted: Wanted) -> dict[str, Any]:
     """Monitor columns (table -> names); return the initial contents, as RFC 7047 section 4.1.5 has them.
 
-    From then on each change comes as a notification. Raises UnknownColumns if the schema lacks one.
+    From then on each change comes as a notification with ``name``. Raises UnknownColumns if the schema lacks one.
     """
     from vslib.blocking import ReplyError
 
-    tables = {name: {"columns": sorted(columns)} for name, columns in wanted.items()}
+    tables = {table: {"columns": sorted(columns)} for table, columns in wanted.items()}
     try:
-        found = connection.request("monitor", [database, sorted(wanted), tables])
+        found = connection.request("monitor", [database, name, tables])
     except ReplyError as error:
         raise UnknownColumns(str(error)) from error
     if not isinstance(found, dict):

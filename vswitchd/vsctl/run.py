@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DATABASE = "Open_vSwitch"
 SILENT = ("comment", "br-exists", "wait-until")  # commands that change nothing and print nothing
+MAX_CONFLICT_MS = 50
 RETRY_S = (1, 1, 2, 4, 8)  # pauses between attempts to connect
 
 
@@ -62,7 +63,7 @@ class Run:
         tls = TlsKeys(keys.get("private-key", ""), keys.get("certificate", ""), keys.get("ca-cert", ""))
         return connect(self.options.db, 6640, None, tls)
 
-    def _pause(self, seconds: int) -> None:
+    def _pause(self, seconds: float) -> None:
         import select
 
         select.select([], [], [], seconds)
@@ -133,7 +134,7 @@ class Run:
 
     def run(self) -> None:
         """Run all commands and print what they say; raises ConfigError, context.Exit."""
-        retried = False
+        retried, conflicts = False, 0
         while True:
             try:
                 txn = self._attempt()
@@ -145,6 +146,8 @@ class Run:
                 self._wait_for_change()
                 continue
             if status == db.TRY_AGAIN:
+                conflicts += 1
+                self._pause(min(conflicts, MAX_CONFLICT_MS) / 1000)  # gives the others time to be done
                 continue
             if status != db.ERROR:
                 break
@@ -186,7 +189,7 @@ class Run:
         connection = self.connection()
         if not self._watching:
             self._watching = True
-            db.watch(connection, DATABASE, self.wanted())
+            db.watch(connection, DATABASE, "needs", self.wanted())
             return
         connection.notification()
         connection.notifications.clear()
@@ -219,10 +222,10 @@ class Run:
 
     def _wait_for_number(self, number: int) -> None:
         connection = self.connection(patient=True)
-        tables = db.watch(connection, DATABASE, {"Open_vSwitch": ["cur_cfg"]})
+        tables = db.watch(connection, DATABASE, "switch", {"Open_vSwitch": ["cur_cfg"]})
         while _current(tables) < number:
             method, params = connection.notification()
-            tables = params[1] if method == "update" and len(params) == 2 else {}
+            tables = params[1] if method == "update" and params[0] == "switch" else {}
 
     def _report(self, ifaces: list[db.Row]) -> None:
         ops = [
@@ -276,6 +279,9 @@ def start(program: str, options: Options, log: Log, words: list[str]) -> None:
     from vswitchd.vsctl.log import command_line
 
     calls = table.split(options.words, options.first)
+    for word in words:
+        if not _is_utf8(word):
+            raise ConfigError(f"constraint violation: not a valid UTF-8 string: {word}")
     log.called(words, writes=any(call.row.writes for call in calls))
     seconds = options.timeout_s or _default_timeout()
     if seconds:
@@ -292,6 +298,10 @@ def start(program: str, options: Options, log: Log, words: list[str]) -> None:
         raise ConfigError(f"{options.db}: {error}") from error
     finally:
         run.close()
+
+
+def _is_utf8(word: str) -> bool:
+    return word.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 def _default_timeout() -> int:
