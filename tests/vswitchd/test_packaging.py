@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import importlib
 import os
 import subprocess
 import sys
@@ -60,6 +62,20 @@ def test_the_source_archive_holds_all_that_building_needs(tmp_path):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert sources(*ARCHIVED) | {"setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md"} <= names
     assert not [name for name in names if name.startswith(("bench", "tests", "build")) or name.endswith((".c", ".so"))]
+
+
+@needs_git
+def test_entry_points_name_what_exists(tmp_path):
+    wheel = zipfile.ZipFile(setup(tmp_path, "bdist_wheel", "--bdist-dir", str(tmp_path / "bdist")))
+    (path,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    points = configparser.ConfigParser()
+    points.read_string(wheel.read(path).decode())
+    assert set(points["console_scripts"]) == {"vswitchd", "vsctl", "ofctl", "appctl"}
+    for target in points["console_scripts"].values():
+        module, function = target.split(":")
+        assert callable(getattr(importlib.import_module(module), function)), target
+    for module in points["pytest11"].values():
+        importlib.import_module(module)
 
 
 def build_wheel(source: Path, folder: Path) -> Path:
