@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 from tests.peers.daemon import Daemon, plain, wait_until
+from tests.system.hosts import Echo, Host
 
 MAX_BRIDGES, MAX_PORTS = 3, 6
 OURS = ("internal", "tap")
@@ -235,6 +236,13 @@ def check_interfaces(daemon: Daemon) -> None:
         return [row for row in table(daemon, "Interface", "name,ofport,error").values() if (row[1] or -1) < 0 or row[2]]
 
     wait_until(lambda: not missing(), f"all interfaces are ports: {missing()}")
+
+
+def answered(one: Host, other: Host) -> bool:
+    """Tell whether an echo request is answered at once; unlike `Host.ping` it does not mind late answers."""
+    echo = Echo(v6=False)
+    with one.place.call(echo.open) as sock:
+        return echo.ask(sock, other.address, 0, 0.05, 56)
 
 
 def seconds_until(check: Callable[[], object], since_s: float, limit_s: float = 20.0) -> float:
