@@ -91,7 +91,17 @@ class Daemon:
         self.wait_end()
 
     def wait_end(self) -> None:
-        """Wait for the process to end; it must end well, and without a traceback in its log."""
+        """Wait for the process to end; it must end well, without a traceback in its log and without open files."""
+        self._wait_end()
+        assert [path.name for path in self.folder.iterdir() if path.suffix in OPEN_FILES] == []
+
+    def stop_process(self) -> None:
+        """End the process by SIGTERM like `stop`, where files of other processes may be in the folder."""
+        assert self.process is not None
+        self.process.terminate()
+        self._wait_end()
+
+    def _wait_end(self) -> None:
         assert self.process is not None
         process, self.process = self.process, None
         try:
@@ -101,7 +111,6 @@ class Daemon:
             process.wait()
             raise AssertionError(f"did not end in {TIMEOUT_S} s: {self.log()}") from None
         assert (code, "Traceback" in self.log()) == (0, False), self.log()
-        assert [path.name for path in self.folder.iterdir() if path.suffix in OPEN_FILES] == []
 
     def restart(self) -> None:
         """End the process and start it again on the same files."""
