@@ -480,6 +480,12 @@ cdef class BridgeHandle:
         cdef uint32_t frags = bridge.frag_mode if frag_mode is None else frag_mode
         if len(address) != 6:
             raise ConfigError(f"{self.name}: a MAC address has 6 bytes")
+        if (
+            address == bridge.mac[:6] and (aging_s or MAC_AGING_S_DEFAULT) * 1_000_000_000 == bridge.macs.aging_ns
+            and limit == bridge.macs.limit and bpdu == bridge.forward_bpdu and normal == bridge.standalone_normal
+            and misses == bridge.miss_punt and ttls == bridge.ttl_punt and frags == bridge.frag_mode
+        ):
+            return                 # no megaflow needs to be looked at again
         switch_edit_begin(bridge.sw)
         memcpy(&bridge.mac[0], address_bytes, 6)
         bridge.macs.aging_ns = (aging_s or MAC_AGING_S_DEFAULT) * 1_000_000_000

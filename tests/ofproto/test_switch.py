@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from datapath.drops import number
@@ -118,3 +120,18 @@ def test_an_oversized_key_is_refused(rig: Rig) -> None:
         rig.switch.translate(bytes(585))
     rig.flow(output(NORMAL))
     assert rig.switch.translate(b"")[2] == number("miss_no_bridge")
+
+
+def test_settings_that_stay_as_they_are_leave_the_megaflows_alone(rig: Rig) -> None:
+    settings: dict[str, Any] = {
+        "mac": bytes(6), "mac_aging_s": 300, "mac_table_size": 8192, "forward_bpdu": False, "standalone_normal": False,
+        "miss_punt": False, "ttl_punt": False, "frag_mode": 0,
+    }  # fmt: skip
+    before = rig.switch.version
+    rig.br.configure()
+    rig.br.configure(**settings)
+    assert rig.switch.version == before
+    for name, value in settings.items():
+        version = rig.switch.version
+        rig.br.configure(**{name: b"\2" * 6 if isinstance(value, bytes) else type(value)(value + 1)})
+        assert rig.switch.version == version + 1, name
