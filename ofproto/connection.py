@@ -38,9 +38,15 @@ PACKET_INS = sum(
     1 << r for r in (packet_in.NO_MATCH, packet_in.ACTION, packet_in.ACTION_SET, packet_in.GROUP, packet_in.PACKET_OUT)
 )
 PACKET_INS |= 1 << packet_in.EXPLICIT_MISS
+# Requests that any controller makes at its start, or without knowing of the switch's traffic.
+HANDSHAKE = frozenset(
+    ("nothing", "echo_request", "features", "get_config", "set_config", "queue_get_config", "get_async", "group_stats")
+    + ("group_desc", "group_features", "table_features")
+)
 FLOW_REMOVALS, PORT_CHANGES = 0xF, 0x7
 
 log = vlog.get("connmgr")
+assert HANDLERS.keys() >= HANDSHAKE
 _errors_limit = vlog.RateLimit(10, 10)
 _received = coverage.counter("rconn_received")
 _overflow = coverage.counter("packet_in_overflow")
@@ -75,6 +81,8 @@ class Connection:
         self.heard: Callable[[], None] | None = None  # called when anything arrives
         self.listening: Callable[[bool], None] | None = None  # called with True before reading, with False after
         self.lost = ""  # why it ended
+        self.admitted = False  # the controller asked for more than a handshake: it is in charge (CH.10)
+        self.on_admitted: Callable[[], None] | None = None
         self._on_negotiated = on_negotiated
         self._timer: Handle | None = None
         self._events: deque[Event] = deque()
@@ -220,7 +228,15 @@ class Connection:
         log.warn("%s: connection dropped (%s)", self.name, event.reason, rl=_errors_limit)
         self.lost = "Protocol error"
 
+    def admit(self) -> None:
+        """Take note that the controller is in charge."""
+        self.admitted = True
+        if self.on_admitted is not None:
+            self.on_admitted()
+
     def _request(self, request: Request) -> Awaitable[None] | None:
+        if not self.admitted and request.kind.handler not in HANDSHAKE:
+            self.admit()
         try:
             waiting = HANDLERS[request.kind.handler](self, request)
         except Exception as error:
@@ -250,6 +266,8 @@ class Connection:
     def _flow_mods(self, event: FlowMods) -> None:
         """Apply a run of flow-mods; what one read brings is a millisecond's work."""
         messages = event.messages
+        if not self.admitted:
+            self.admit()
         if self.role == ROLE_SECONDARY:
             for message in messages:
                 self.session.error("OFPBRC_IS_SECONDARY", message, "OFPT_FLOW_MOD")

@@ -49,7 +49,6 @@ class Channel:
         self._peers: dict[str, Peer] = {}
         self._versions: frozenset[int] = frozenset()
         self._closing: set[asyncio.Task[None]] = set()
-        self._alone_since_ms: int | None = None
         self._failed = False
         self._fail_timer: Handle | None = None
         self._closed = False
@@ -130,8 +129,13 @@ class Channel:
         return any(peer.fsm.is_connected for peer in self._primaries)
 
     @property
+    def has_primaries(self) -> bool:
+        """Tell whether there are controllers that a bridge depends on."""
+        return bool(self._primaries)
+
+    @property
     def all_failed(self) -> bool:
-        """Tell whether there are primary controllers and none has been connected for three probe intervals (CH.10)."""
+        """Tell whether there are primary controllers and none has been in charge for three probe intervals (CH.10)."""
         return self._failed
 
     def changed(self) -> None:
@@ -149,17 +153,14 @@ class Channel:
             self._fail_timer = None
 
     def _note_connections(self) -> None:
-        """Keep the time since which the bridge is alone, and `all_failed`, up to date."""
+        """Keep `all_failed` up to date."""
         self._stop_fail_timer()
         primaries = self._primaries
-        if self._closed or not primaries or self.connected_primary:
-            self._alone_since_ms = None
+        if self._closed or not primaries or any(peer.is_admitted for peer in primaries):
             self._failed = False
             return
-        if self._alone_since_ms is None:
-            self._alone_since_ms = CLOCK.now_ms()
         patience_ms = FAIL_PROBES * max(peer.config.inactivity_probe_ms or DEFAULT_PROBE_MS for peer in primaries)
-        left_ms = self._alone_since_ms + patience_ms - CLOCK.now_ms()
+        left_ms = max(peer.admitted_ms for peer in primaries) + patience_ms - CLOCK.now_ms()
         if left_ms > 0:
             self._failed = False
             self._fail_timer = CLOCK.call_later(left_ms / 1000, self._patience_over)

@@ -49,6 +49,7 @@ cdef void edit_run(FlowEditor *ed, uint32_t n_ops) noexcept nogil
 cdef void edit_remove_all(FlowEditor *ed, RuleList *rules, bint in_heap) noexcept nogil
 cdef uint32_t edit_add_hidden(FlowEditor *ed, uint8_t table_id, uint32_t priority, Match *match, const uint8_t *acts,
                               uint32_t acts_length) noexcept nogil
+cdef void edit_del_hidden(FlowEditor *ed, uint8_t table_id, uint32_t priority, const Match *match) noexcept nogil
 # Append the rules of `version` that meet the criteria, with a reference each if `hold`. 0, -1 without memory.
 cdef int rules_meeting(Bridge *bridge, const Criteria *which, uint64_t version, RuleList *out, bint hold) noexcept nogil
 # Note that the edit under way brings, changes or ends this rule.

@@ -413,6 +413,20 @@ cdef uint32_t edit_add_hidden(FlowEditor *ed, uint8_t table_id, uint32_t priorit
     return error
 
 
+cdef void edit_del_hidden(FlowEditor *ed, uint8_t table_id, uint32_t priority, const Match *match) noexcept nogil:
+    cdef MaskShape shape
+    cdef Table *table = ed.bridge.tables[table_id]
+    cdef Rule *rule
+    if table == NULL:
+        return
+    mask_shape(&match.mask, &shape)
+    edit_begin(ed)
+    rule = table_find_shaped(table, &shape, &match.value, priority, ed.version)
+    if rule != NULL:
+        take_out(ed, rule, False)
+    edit_end(ed)
+
+
 cdef void editor_free(FlowEditor *ed) noexcept nogil:
     cdef int i
     for i in range(EDIT_BATCH):

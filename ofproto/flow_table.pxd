@@ -1,10 +1,10 @@
 """Python's handle on the flow tables of one bridge."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from ofproto.flow_edit cimport Criteria, FlowEditor
 from ofproto.expiry cimport RuleList
-from ofproto.flow_mod cimport Match
+from ofproto.flow_mod cimport Match, OutBuf
 from ofproto.rule cimport Rule
 from ofproto.switch cimport BridgeHandle
 
@@ -12,6 +12,15 @@ from ofproto.switch cimport BridgeHandle
 cdef class RemovedFlow:
     cdef Rule *rule                    # one reference held
     cdef int64_t removed_ns
+
+# A flow statistics answer under way.
+cdef class FlowDump:
+    cdef RuleList rules                # a reference on each from next_rule on; those before are NULL
+    cdef OutBuf out                    # what is encoded and not yet in a body
+    cdef uint32_t next_rule            # first one not encoded
+    cdef int64_t now_ns                # what ages are relative to
+    cdef uint8_t version
+    cdef bint nxst
 
 cdef class FlowTables:
     cdef FlowEditor *ed

@@ -15,8 +15,8 @@ from datapath.atomic cimport load_seq, load_seq_i64
 from datapath.flow_key cimport FlowKey, KEY_WORDS
 from ofproto.expiry cimport RuleList, expiry_due, rules_release
 from ofproto.flow_edit cimport (
-    EDIT_BATCH, Criteria, FlowEditor, PRIORITY_MAX, edit_add_hidden, edit_remove_all, edit_run, editor_free, op_decode,
-    rules_meeting,
+    EDIT_BATCH, Criteria, FlowEditor, PRIORITY_MAX, edit_add_hidden, edit_del_hidden, edit_remove_all, edit_run,
+    editor_free, op_decode, rules_meeting,
 )
 from ofproto.flow_mod cimport (
     FlowRow, FlowStatsRequest, Match, OutBuf, flow_removed_encode, flow_stats_encode, flow_stats_request_decode,
@@ -57,10 +57,10 @@ cdef void describe(const Rule *rule, int64_t now_ns, Match *match, FlowRow *row)
     row.reason = rule.reason
 
 
-cdef bint encode_some(OutBuf *out, const RuleList *rules, uint32_t *next_rule, uint32_t *body, int64_t now_ns,
+cdef bint encode_some(OutBuf *out, RuleList *rules, uint32_t *next_rule, uint32_t *body, int64_t now_ns,
                       uint8_t version, bint nxst) noexcept nogil:
-    """Encode rules until a body is full: then body is its length and the entry behind it belongs to the next one. False
-    without memory.
+    """Encode rules, giving up the reference on each, until a body is full: then body is its length and the entry behind
+    it belongs to the next one. False without memory.
     """
     cdef Match match
     cdef FlowRow row
@@ -70,6 +70,8 @@ cdef bint encode_some(OutBuf *out, const RuleList *rules, uint32_t *next_rule, u
         describe(rules.items[next_rule[0]], now_ns, &match, &row)
         if flow_stats_encode(out, &row, version, nxst) < 0:
             return False
+        rule_unref(rules.items[next_rule[0]])
+        rules.items[next_rule[0]] = NULL
         next_rule[0] += 1
         if before and out.length > REPLY_BYTES:
             body[0] = before
@@ -145,6 +147,35 @@ cdef class RemovedFlow:
     def n_packets(self) -> int:
         """Packets credited so far."""
         return self.rule.n_packets
+
+
+cdef class FlowDump:
+    """The answer to a flow statistics request, made a body at a time so that a long one needs little memory and no long
+    turn of the loop (CH.16).
+    """
+
+    def __dealloc__(self):
+        free(self.out.data)
+        rules_release(&self.rules)
+
+    @property
+    def more(self) -> bool:
+        """Whether another body is to come."""
+        return self.next_rule < self.rules.n or self.out.length > 0
+
+    def next_body(self) -> bytes:
+        """Return the next body, of at most 60 KiB of entries; empty when nothing is left. Raises MemoryError."""
+        cdef uint32_t body = 0
+        cdef bint ok
+        with nogil:
+            ok = encode_some(&self.out, &self.rules, &self.next_rule, &body, self.now_ns, self.version, self.nxst)
+        if not ok:
+            raise MemoryError
+        result = PyBytes_FromStringAndSize(<char *>self.out.data, body)
+        self.out.length -= body
+        if self.out.length:
+            memmove(self.out.data, self.out.data + body, self.out.length)
+        return result
 
 
 cdef class FlowTables:
@@ -241,38 +272,26 @@ cdef class FlowTables:
             raise MemoryError
         return 0
 
-    def flow_stats(self, bytes request, version: int, nxst: bool, now_ns: int) -> list[bytes]:
-        """Answer a flow statistics request (whole message) with bodies of at most 60 KiB of entries each, in wire
-        version 1 or 4 or NXST form.
+    def flow_dump(self, bytes request, version: int, nxst: bool, now_ns: int) -> FlowDump:
+        """Begin to answer a flow statistics request (whole message) in wire version 1 or 4 or NXST form.
 
-        At least one body is returned, empty when nothing matches. Raises OpenFlowError for a malformed request.
+        The flows are those of now, their counts those of the moment when they are encoded. Raises OpenFlowError for a
+        malformed request.
         """
         cdef FlowStatsRequest wanted
         cdef Criteria which
-        cdef RuleList rules
-        cdef OutBuf out
-        cdef uint32_t next_rule = 0, body = 0
-        cdef int64_t now = now_ns
-        cdef uint8_t wire = version
-        cdef bint nicira = nxst, ok
-        memset(&rules, 0, sizeof(rules))
-        memset(&out, 0, sizeof(out))
-        bodies = []
+        cdef FlowDump dump = FlowDump.__new__(FlowDump)
         decode_request(request, &wanted, &which)
-        self.meeting(&which, &rules)
-        try:
-            while not bodies or next_rule < rules.n or out.length:
-                with nogil:
-                    ok = encode_some(&out, &rules, &next_rule, &body, now, wire, nicira)
-                if not ok:
-                    raise MemoryError
-                bodies.append(PyBytes_FromStringAndSize(<char *>out.data, body))
-                out.length -= body
-                if out.length:
-                    memmove(out.data, out.data + body, out.length)
-        finally:
-            free(out.data)
-            rules_release(&rules)
+        self.meeting(&which, &dump.rules)
+        dump.now_ns, dump.version, dump.nxst = now_ns, version, nxst
+        return dump
+
+    def flow_stats(self, bytes request, version: int, nxst: bool, now_ns: int) -> list[bytes]:
+        """Return all bodies of the answer that `flow_dump` begins, at least one."""
+        cdef FlowDump dump = self.flow_dump(request, version, nxst, now_ns)
+        bodies = []
+        while not bodies or dump.more:
+            bodies.append(dump.next_body())
         return bodies
 
     def aggregate(self, bytes request) -> tuple[int, int, int]:
@@ -346,6 +365,16 @@ cdef class FlowTables:
             error = edit_add_hidden(self.ed, table, rank, &match, acts, length)
         if error:
             raise error_of(error)
+
+    def del_hidden(self, priority: int, bytes match_value, bytes match_mask, table_id: int = 0) -> None:
+        """Remove the rule that `add_hidden` added with these arguments; nothing happens when there is none."""
+        cdef Match match
+        cdef uint32_t rank = priority
+        cdef uint8_t table = table_id
+        load_match(match_value, match_mask, &match)
+        self.prepare()
+        with nogil:
+            edit_del_hidden(self.ed, table, rank, &match)
 
     def flush(self, reason: int = 2) -> list[RemovedFlow]:
         """Remove all flows that controllers made, with an OFPRR_* reason, and return the removals to report."""

@@ -29,6 +29,7 @@ LISTEN_RETRY_S = 5.0
 TIMED_OUT = "Connection timed out"
 BUSY_POLL_MS = 100  # how often silence is looked at while a connection is busy and reads nothing
 DEFAULT_PROBE_MS = 5000
+ADMITTED_AFTER_MS = 30_000
 
 log = vlog.get("connmgr")
 
@@ -152,7 +153,24 @@ class Active(Watched, Peer):
         Watched.__init__(self, f"{channel.bridge.name}<->{config.target}")
         Peer.__init__(self, channel, config)
         self.last_error = ""
+        self.admitted_ms = CLOCK.now_ms()  # when it was last known to be in charge, at first its birth
         _watch(self.fsm, config)
+
+    @property
+    def is_admitted(self) -> bool:
+        """Tell whether the controller is connected and in charge (CH.10)."""
+        return self.fsm.is_connected and self.connection is not None and self.connection.admitted
+
+    def heard(self) -> None:
+        """The controller sent something; one that has been there long enough counts as in charge."""
+        super().heard()
+        connection, now_ms = self.connection, CLOCK.now_ms()
+        if connection is None or not self.fsm.is_connected:
+            return
+        if not connection.admitted and now_ms - (self.fsm.last_connected_ms or now_ms) >= ADMITTED_AFTER_MS:
+            connection.admit()
+        if connection.admitted:
+            self.admitted_ms = now_ms
 
     def start(self) -> None:
         """Begin to connect, now and after every loss."""
@@ -186,6 +204,7 @@ class Active(Watched, Peer):
             connection = self.connection = Connection(
                 self.channel, carrier, self.fsm.name, service=self.config.service, on_negotiated=self._negotiated
             )
+            connection.on_admitted = self._admitted
             self.watch(connection)
             self.channel.connections.append(connection)
             error = await connection.run()
@@ -207,6 +226,10 @@ class Active(Watched, Peer):
         self.fsm.connected(CLOCK.now_ms())
         self.channel.changed()
         self.poke()
+
+    def _admitted(self) -> None:
+        self.admitted_ms = CLOCK.now_ms()
+        self.channel.changed()
 
     def _forget(self, connection: Connection | None) -> None:
         self.connection = None

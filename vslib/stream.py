@@ -296,9 +296,12 @@ async def connect(target: str, default_port: int | None = None, *, source: tuple
 
 
 def _one_error(error: OSError) -> OSError:
-    """Return an error with a number for asyncio's text about several addresses that all failed."""
-    numbers = [int(n) for n in re.findall(r"\[Errno (\d+)\]", str(error))] if error.errno is None else []
-    return OSError(numbers[-1], os.strerror(numbers[-1])) if numbers else error
+    """Return the system's own text for asyncio's, which tells addresses or of several that all failed."""
+    number = error.errno
+    if number is None:
+        found = re.findall(r"\[Errno (\d+)\]", str(error))
+        number = int(found[-1]) if found else None
+    return error if number is None or isinstance(error, socket.gaierror) else OSError(number, os.strerror(number))
 
 
 async def _connect_unix(path: str) -> socket.socket:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datapath.ports import netdev
-from ofproto import flow_text
 from ofproto.controllers import Channel, ControllerConfig
+from ofproto.fail_mode import FailMode
 from ofproto.flow_table import FlowTables, RemovedFlow
 from ofproto.handlers import Description
 from ofproto.numbers import OFPP_LOCAL
@@ -99,7 +99,7 @@ class Bridge:
         self.numbers: dict[int, RunningPort] = {}
         self.channel = Channel(self)
         self.channel.on_controllers_changed = self.controllers_changed
-        self.fail_open = False
+        self.fail_mode = FailMode(wanted.name, self.flows, self.channel, self.flow_removed_ready)
         self.last_number = 0
         self.kept_numbers: dict[uuid.UUID, int] = {}  # of interfaces that lost their device, for when it is back
 
@@ -155,9 +155,16 @@ class Bridge:
         self.kept_numbers.pop(port.wanted.row, None)
         log.info("bridge %s: added interface %s on port %d", self.name, port.name, port.short_number)
         self.channel.port_status(PORT_ADDED, port.describe())
+        self._play(port, port.link.up)
+
+    def _play(self, port: RunningPort, on: bool) -> None:
+        """Let a port without device receive, while the bridge has it: what it plays would be lost otherwise."""
+        if port.handle is not None and self.core.host.kinds[port.kind].in_memory:
+            port.handle.up = on
 
     def take_off(self, port: RunningPort) -> None:
         """Take the number of `port` away and tell the controllers; the datapath keeps its device for `add_port`."""
+        self._play(port, False)
         del self.ports_by_name[port.name], self.numbers[port.number]
         self.handle.del_port(port.number)
         port.vlan = port.peer = None
@@ -240,7 +247,7 @@ class Bridge:
     def _bring(self, port: RunningPort, *, up: bool) -> None:
         """Take a port's device up or down; without one, the port itself."""
         if port.handle is not None and self.core.host.kinds[port.kind].in_memory:
-            port.handle.up = up
+            self._play(port, up)
             port.link = dataclasses.replace(port.link, up=up, running=up)
             return
         try:
@@ -287,7 +294,6 @@ class Bridge:
 
     def configure(self, wanted: DesiredBridge) -> None:
         """Apply the bridge's own settings, controllers and fail mode."""
-        mode_changed = wanted.secure != self.wanted.secure
         self.wanted = wanted
         rows = {interface.row for port in wanted.ports for interface in port.interfaces}
         self.kept_numbers = {row: number for row, number in self.kept_numbers.items() if row in rows}
@@ -297,28 +303,13 @@ class Bridge:
             mac_table_size=wanted.mac_table_size,
             forward_bpdu=wanted.forward_bpdu,
         )
-        had_controllers = bool(self.channel.status())
         self.channel.set_controllers(controller_configs(wanted))
-        if mode_changed or had_controllers != bool(wanted.controllers):
-            self.flow_removed_ready(self.flows.flush(reason=2))
-            self.fail_open = False
-        self.fail_mode_changed()
+        self.fail_mode.configure(wanted.secure)
 
     def controllers_changed(self) -> None:
         """Take note that a controller came, went or failed: clients poll Controller.is_connected."""
-        self.fail_mode_changed()
+        self.fail_mode.update()
         self.core.status_changed()
-
-    def fail_mode_changed(self) -> None:
-        """Keep the rule of fail mode standalone (CH.10): NORMAL for all, while there is no controller."""
-        alone = not self.wanted.secure and not self.wanted.controllers
-        if alone and not self.fail_open:
-            self.flows.flow_mod(flow_text.parse_flow("priority=0,actions=NORMAL").message)
-            self.fail_open = True
-        elif not alone:
-            self.fail_open = False
-        lost = not self.wanted.secure and bool(self.wanted.controllers) and self.channel.all_failed
-        self.handle.configure(standalone_normal=lost)
 
     async def close(self, destroy: bool = False) -> None:
         """Take the bridge out of the switch: its ports, its channel, its tables; `destroy`: devices of ours as well."""
@@ -327,6 +318,7 @@ class Bridge:
             self.del_port(port)
         await self.core.host.close_all([closing(port, destroy) for port in ports if port.handle is not None])
         await self.channel.close()
+        self.fail_mode.close()
         self.flows.flush(reason=2)
         self.core.switch.del_bridge(self.name)
 

@@ -512,7 +512,7 @@ def test_silence_is_probed_and_then_ends_the_connection(monkeypatch):  # CH.07
         assert await client.receive() == b""
         row = channel.status()[TARGET]
         assert not row["is_connected"] and row["last_error"] == "Connection timed out" and "sec_since_disconnect" in row
-        assert changes[-1][1:] == (False, False)
+        assert not changes[-1][1]
         await CLOCK.sleep(1.5)
         assert len(net.clients) == 2
 
@@ -551,6 +551,10 @@ def test_three_probe_intervals_without_a_controller_mean_that_all_failed(monkeyp
         net.mode = "accept"
         await CLOCK.sleep(1.5)
         await net.clients[-1].hello(4)
+        net.clients[-1].send(msg(4, 5), msg(4, 9, bytes([0, 0, 255, 255])), stat(4, 8))
+        await CLOCK.sleep(0.1)
+        assert channel.all_failed and changes[-1][1:] == (True, True)  # a handshake says little
+        net.clients[-1].send(msg(4, 20))
         await CLOCK.sleep(0.1)
         assert not channel.all_failed and changes[-1][1:] == (True, False)
         net.clients[-1].carrier.close()
@@ -561,6 +565,25 @@ def test_three_probe_intervals_without_a_controller_mean_that_all_failed(monkeyp
         assert channel.all_failed
         channel.set_controllers([])
         assert not channel.all_failed
+
+    virtual(monkeypatch, use)
+
+
+def test_a_controller_that_only_answers_probes_is_in_charge_after_half_a_minute(monkeypatch):  # CH.10
+    async def use(bridge, channel, net, changes):
+        net.mode = "accept"
+        channel.set_controllers([ControllerConfig(TARGET, inactivity_probe_ms=5000)])
+        await CLOCK.sleep(0.1)
+        client = net.clients[0]
+        await client.hello(4)
+        states = []
+        for _ in range(7):
+            await CLOCK.sleep(5.1)
+            probe = await client.receive()
+            client.send(msg(4, 3, xid=int.from_bytes(probe[4:8], "big")))
+            await CLOCK.sleep(0.1)
+            states.append(channel.all_failed)
+        assert states == [False, False, True, True, True, False, False]
 
     virtual(monkeypatch, use)
 

@@ -1,0 +1,175 @@
+"""Controllers of the running daemon: fail modes, listeners, versions, status in the database, several at once
+(CH.03 to CH.10, CH.16, SC.15), next to a real Open vSwitch where flows are at stake.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.ofproto.real_switch import installed, real_switch
+from tests.peers.controller_stub import PACKET_IN, Stub
+from tests.peers.daemon import Daemon, flow_lines, needs_tools
+from tests.system.netns import needs_root
+
+pytestmark = [needs_root, needs_tools, pytest.mark.root, pytest.mark.ovs_tools]
+
+PROBE_MS = 1000
+PATIENCE_S = 3 * PROBE_MS / 1000
+
+
+class Real:
+    """Debian's Open vSwitch with one bridge."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        names = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")
+        self.env = os.environ | dict.fromkeys(names, str(folder))
+
+    def ok(self, *command):
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+        return done.stdout
+
+
+class Side:
+    """A switch, its bridge, and a controller for it."""
+
+    def __init__(self, switch, bridge, stub):
+        self.switch, self.bridge, self.stub = switch, bridge, stub
+
+    @property
+    def target(self):
+        return f"tcp:127.0.0.1:{self.stub.port}"
+
+    def vsctl(self, words):
+        """Run ovs-vsctl on words in which B is the bridge and T the controller's target."""
+        places = {"B": self.bridge, "T": self.target}
+        self.switch.ok("ovs-vsctl", "--timeout=20", *(places.get(word, word) for word in words.split()))
+
+    def add_flow(self, text):
+        self.switch.ok("ovs-ofctl", "-O", "OpenFlow13", "add-flow", self.bridge, text)
+
+    def flows(self):
+        return flow_lines(self.switch.ok("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", self.bridge))
+
+    def controller(self):
+        """Return the stub connected; the back-off of the switch is up to a second."""
+        self.stub.accept()
+        return self
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    if not installed():
+        pytest.skip("needs Debian's openvswitch-switch")
+    folder = tmp_path_factory.mktemp("real")
+    with real_switch(folder):
+        yield Real(folder)
+
+
+@pytest.fixture
+def stub(daemon: Daemon):
+    made = Stub(daemon.place.call)
+    yield made
+    made.hang_up()
+
+
+@pytest.fixture
+def sides(real, daemon: Daemon, bridge, stub):
+    theirs = Stub()
+    real.ok("ovs-vsctl", "--timeout=20", "--if-exists", "del-br", "br0", "--", "add-br", "br0",
+            "--", "set", "bridge", "br0", "datapath_type=dummy", "other_config:disable-in-band=true")  # fmt: skip
+    yield Side(daemon, bridge, stub), Side(real, "br0", theirs)
+    theirs.hang_up()
+
+
+NORMAL = ["cookie=0x0, table=0, n_packets=0, n_bytes=0, priority=0 actions=NORMAL"]
+CONTROLLER = f"set-controller B T -- set controller B max_backoff=1000 inactivity_probe={PROBE_MS}"
+# What is done, one after the other, and how many flows are left; + adds a flow; ? is a controller that shows itself.
+CHANGES = [
+    ("", 1),
+    ("+", 2),
+    ("set-fail-mode B secure", 0),
+    ("+", 1),
+    ("set-controller B ptcp:0:127.0.0.1", 1),
+    ("set-fail-mode B standalone", 1),
+    ("+", 2),
+    (CONTROLLER, 0),
+    ("+", 1),
+    ("set-fail-mode B secure", 1),
+    ("del-fail-mode B", 1),
+    ("set bridge B protocols=OpenFlow10,OpenFlow13", 1),
+    ("del-controller B", 1),
+    ("+", 2),
+    (CONTROLLER + " type=service", 2),
+    ("set-controller B none", 2),
+    (CONTROLLER + " -- set-fail-mode B secure", 0),
+    ("+", 1),
+    ("del-controller B", 0),
+    ("del-fail-mode B", 1),
+]
+
+
+def test_flows_survive_or_go_with_each_change_of_fail_mode_and_controllers_as_in_open_vswitch(sides):  # CH.10
+    for side in sides:
+        seen = []
+        for what, n_flows in CHANGES:
+            if what == "+":
+                side.add_flow("tcp,actions=drop")
+            elif what:
+                side.vsctl(what)
+            seen.append((what, side.flows()))
+            assert len(seen[-1][1]) == n_flows, (side.bridge, seen)
+        side.expected = seen
+    assert sides[0].expected == sides[1].expected
+
+
+def together(sides, what):
+    """Do something with all sides at once, as an unanswered probe ends a connection; returns what it returned."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(what, sides))
+
+
+def attend(sides, seconds):
+    """Answer the switches' probes for some time and return what else they sent."""
+    end, found = time.monotonic() + seconds, []
+    while time.monotonic() < end:
+        found += [message for side in sides for message in side.stub.follow(0.05)]
+    return found
+
+
+def test_a_standalone_bridge_switches_by_itself_while_no_controller_is_in_charge(sides):  # CH.10
+    def begin(side):
+        side.vsctl(CONTROLLER)
+        side.controller().stub.until_barrier()
+        side.add_flow("priority=7,tcp,actions=drop")
+
+    together(sides, begin)
+    assert attend(sides, PATIENCE_S + 0.5) == []  # who answers probes stays in charge
+    assert [len(side.flows()) for side in sides] == [1, 1]
+    for side in sides:
+        side.stub.until_barrier()  # Open vSwitch takes no notice of probes, in a connection's first half minute
+        side.stub.hang_up()
+    time.sleep(0.3)
+    assert [len(side.flows()) for side in sides] == [1, 1]
+    time.sleep(PATIENCE_S + 0.5)
+    for side in sides:
+        assert side.flows() == []
+        side.add_flow("priority=9,tcp,actions=drop")
+
+    def come_back(side):
+        asked = side.controller().stub.follow(3)
+        side.stub.until_barrier()
+        return asked
+
+    asked = [message for messages in together(sides, come_back) for message in messages]
+    # A made-up packet every 2 s, for those that only answer packets.
+    assert {message[1] for message in asked} == {PACKET_IN} and len(asked) >= 2, asked
+    assert len({message[:4] + message[8:20] for message in asked}) == 1
+    for side in sides:
+        assert side.flows() == ["cookie=0x0, table=0, n_packets=0, n_bytes=0, priority=9,tcp actions=drop"]
