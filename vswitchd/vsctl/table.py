@@ -102,7 +102,7 @@ COMMANDS: tuple[Command, ...] = (
          CONTROLLERS, "remove a bridge's controllers"),
     _row("set-controller", 1, ANY, "BRIDGE TARGET...", "--inactivity-probe=", "* Bridge.controller",
          "controllers.set_controller", CONTROLLERS,
-         "set a bridge's controllers to TARGETs: tcp:IP[:PORT], ssl:IP[:PORT], unix:FILE, ptcp:[PORT][:IP], punix:FILE"),
+         "set a bridge's controllers: tcp:IP[:PORT], ssl:IP[:PORT], unix:FILE, ptcp:[PORT][:IP] or punix:FILE"),
     _query("get-fail-mode", 1, 1, "BRIDGE", "", "* Bridge.fail_mode", "controllers.get_fail_mode", CONTROLLERS,
            "print what a bridge does without its controllers"),
     _row("del-fail-mode", 1, 1, "BRIDGE", "", "* Bridge.fail_mode", "controllers.del_fail_mode", CONTROLLERS,
