@@ -48,7 +48,8 @@ MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 class DesiredInterface:
     """One Interface row. ofport: the number it had or asks for, None = any; requested: it asks for that number.
 
-    last_ofport: the one it had, None = it did not run; mac: None also on the device of the bridge itself.
+    last_ofport: the one it had, None = it did not run; is_new: nobody has tried to make it run yet; mac: None also on
+    the device of the bridge itself.
     """
 
     row: uuid.UUID
@@ -60,6 +61,7 @@ class DesiredInterface:
     mac: bytes | None
     mtu_request: int | None
     last_ofport: int | None = None
+    is_new: bool = True
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ class Reader:
             mac=mac,
             mtu_request=row.mtu_request,
             last_ofport=had,
+            is_new=row.ofport is None,
         )
 
     def ofport(self, where: str, number: int | None) -> int | None:

@@ -20,6 +20,7 @@ from vswitchd.core import Core
 from vswitchd.desired import Desired
 
 NETLINK_FIELDS = ("ifindex", "mac", "mtu", "up", "running")
+MOVES_MEANWHILE = 5  # that a device makes while it is looked for
 ASKED_ONE_BY_ONE = 3  # more devices are read all at once
 
 
@@ -99,18 +100,26 @@ class LinkFollower:
 
     def _found(self, name: str, handle: TapPort) -> netdev.Link | None:
         """Return the state of a device of ours, wherever it is, and follow it there; None when it is lost."""
-        with contextlib.ExitStack() as stack:
+        for _ in range(MOVES_MEANWHILE):
             try:
-                place = tun.namespace_fd(handle.rx_fd)
-                stack.callback(os.close, place)
-                link: netdev.Link = handle.link()
-                if not link.moved:
-                    return link if link.name == name else None
-                if self._watch is not None and self._watch.follow(name, place, link.ifindex):
-                    link = handle.link()  # what changed before it was followed
-                return link
-            except (ConfigError, OSError):
+                tun.identify(handle.rx_fd)  # raises once the device does not exist
+            except OSError:
                 return None
+            with contextlib.suppress(ConfigError, OSError):  # it went on while it was looked for
+                link = self._look(name, handle)
+                return None if not link.moved and link.name != name else link
+        return None
+
+    def _look(self, name: str, handle: TapPort) -> netdev.Link:
+        """Return the state of a device of ours; what changes from now on, elsewhere too, is news. Raises OSError."""
+        place = tun.namespace_fd(handle.rx_fd)
+        try:
+            link: netdev.Link = handle.link()
+            if link.moved and self._watch is not None and self._watch.follow(name, place, link.ifindex):
+                link = handle.link()  # what changed before it was followed
+            return link
+        finally:
+            os.close(place)
 
 
 def _looks_alike(one: netdev.Link | None, other: netdev.Link) -> bool:
