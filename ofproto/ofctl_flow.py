@@ -95,7 +95,7 @@ def _slow_bits(row: Field, value: int) -> int:
     return int.from_bytes(data, "big")
 
 
-def _bits(row: Field, value: int) -> int:
+def field_bits(row: Field, value: int) -> int:
     """Return a field's value at its place in the key read as one big number."""
     shift = _SHIFT.get(row.name, 0)
     if shift == 0:
@@ -104,7 +104,7 @@ def _bits(row: Field, value: int) -> int:
 
 
 def _piece(row: Field, value: int, mask: int, allowed: int, shape: str) -> Piece:
-    return Piece(_bits(row, row.valid_bits), _bits(row, value), _bits(row, mask), allowed, shape, row)
+    return Piece(field_bits(row, row.valid_bits), field_bits(row, value), field_bits(row, mask), allowed, shape, row)
 
 
 def _vlan_piece(name: str, text: str, ports: Ports) -> Piece:
@@ -117,7 +117,7 @@ def _vlan_piece(name: str, text: str, ports: Ports) -> Piece:
         bits, mask = value | _PRESENT, 0x1FFF
     else:
         bits, mask = value << 13 | _PRESENT, 0xF000
-    return Piece(_bits(tci, mask), _bits(tci, bits), _bits(tci, mask), formats.ANY, name, tci)
+    return Piece(field_bits(tci, mask), field_bits(tci, bits), field_bits(tci, mask), formats.ANY, name, tci)
 
 
 def _protocol_piece(word: str) -> Piece:

@@ -27,7 +27,7 @@ DUMP_ORDER = (formats.OF13, formats.NXM, formats.NXM_TID, formats.STD, formats.S
 NO_BUFFER = 0xFFFFFFFF
 
 
-class _Lazy:
+class Lazy:
     """A connection that is made when it is first needed: port names, then the edits."""
 
     def __init__(self, settings: Settings, target: str) -> None:
@@ -40,7 +40,7 @@ class _Lazy:
             self.made = self.settings.connect(self.target)
         return self.made
 
-    def __enter__(self) -> _Lazy:
+    def __enter__(self) -> Lazy:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,11 +48,11 @@ class _Lazy:
             self.made.close()
 
 
-def _reader(settings: Settings, lazy: _Lazy) -> FlowReader:
+def reader_of(settings: Settings, lazy: Lazy) -> FlowReader:
     return FlowReader(port_reader(settings, lazy.get))
 
 
-def _usable(settings: Settings, usable: int) -> int:
+def usable_formats(settings: Settings, usable: int) -> int:
     """Return the formats that can say what is to be said and are allowed; raises ConfigError."""
     allowed = settings.formats()
     if not usable & allowed:
@@ -66,15 +66,15 @@ def _usable(settings: Settings, usable: int) -> int:
 # -- dumps -----------------------------------------------------------------------------------------------------------
 
 
-def _query(settings: Settings, lazy: _Lazy, args: list[str]) -> FlowMod:
-    flow = _reader(settings, lazy).flow(args[1] if len(args) > 1 else "", QUERY)
-    _usable(settings, flow.formats)
+def _query(settings: Settings, lazy: Lazy, args: list[str]) -> FlowMod:
+    flow = reader_of(settings, lazy).flow(args[1] if len(args) > 1 else "", QUERY)
+    usable_formats(settings, flow.formats)
     return flow
 
 
 def dump_flows(settings: Settings, args: list[str]) -> int:
     """Show flows."""
-    with _Lazy(settings, args[0]) as lazy:
+    with Lazy(settings, args[0]) as lazy:
         flow = _query(settings, lazy, args)
         connection = lazy.get()
         form = connection.choose_form(flow.formats, DUMP_ORDER)
@@ -115,7 +115,7 @@ def _sorted(settings: Settings, rows: list[Row]) -> list[Row]:
 
 def dump_aggregate(settings: Settings, args: list[str]) -> int:
     """Show the sums over flows."""
-    with _Lazy(settings, args[0]) as lazy:
+    with Lazy(settings, args[0]) as lazy:
         flow = _query(settings, lazy, args)
         connection = lazy.get()
         form = connection.choose_form(flow.formats, DUMP_ORDER)
@@ -129,7 +129,7 @@ def dump_aggregate(settings: Settings, args: list[str]) -> int:
 # -- edits -----------------------------------------------------------------------------------------------------------
 
 
-def lines_of(name: str) -> Iterable[str]:
+def lines_of(name: str, failing: str = "open failed") -> Iterable[str]:
     """Return the lines of a file, of standard input for `-`; raises ConfigError."""
     if name == "-":
         return sys.stdin
@@ -137,7 +137,7 @@ def lines_of(name: str) -> Iterable[str]:
         with open(name, encoding="utf-8", errors="surrogateescape") as file:
             return file.read().split("\n")
     except OSError as error:
-        raise ConfigError(f"{name}: open failed ({error.strerror})") from None
+        raise ConfigError(f"{name}: {failing} ({error.strerror})") from None
 
 
 def send(connection: Connection, flows: list[FlowMod], form: int, name: str) -> None:
@@ -162,11 +162,11 @@ def send(connection: Connection, flows: list[FlowMod], form: int, name: str) -> 
         raise Failed("".join(texts))
 
 
-def _edit(settings: Settings, lazy: _Lazy, flows: list[FlowMod], name: str) -> int:
+def _edit(settings: Settings, lazy: Lazy, flows: list[FlowMod], name: str) -> int:
     usable = formats.ANY
     for flow in flows:
         usable &= flow.formats
-    usable = _usable(settings, usable)
+    usable = usable_formats(settings, usable)
     connection = lazy.get()
     form = connection.form if connection.form & usable else connection.choose_form(usable, EDIT_ORDER)
     send(connection, flows, form, name)
@@ -175,16 +175,16 @@ def _edit(settings: Settings, lazy: _Lazy, flows: list[FlowMod], name: str) -> i
 
 def _from_file(settings: Settings, target: str, name: str, command: int | None) -> int:
     gc.disable()  # a hundred thousand flows are a hundred thousand objects, none of them garbage
-    with _Lazy(settings, target) as lazy:
-        reader = _reader(settings, lazy)
+    with Lazy(settings, target) as lazy:
+        reader = reader_of(settings, lazy)
         return _edit(settings, lazy, list(ofctl_flow.read_file(reader, name, lines_of(name), command)), name)
 
 
 def _from_text(settings: Settings, target: str, text: str, command: int) -> int:
     if text == "-":
         return _from_file(settings, target, text, None if command == ADD else command)
-    with _Lazy(settings, target) as lazy:
-        return _edit(settings, lazy, [_reader(settings, lazy).flow(text, command)], "")
+    with Lazy(settings, target) as lazy:
+        return _edit(settings, lazy, [reader_of(settings, lazy).flow(text, command)], "")
 
 
 def add_flow(settings: Settings, args: list[str]) -> int:
@@ -252,13 +252,13 @@ def _old_packets(switch: str, reader: FlowReader, args: list[str]) -> tuple[int,
 
 def packet_out(settings: Settings, args: list[str]) -> int:
     """Send packets through actions."""
-    with _Lazy(settings, args[0]) as lazy:
-        reader = _reader(settings, lazy)
+    with Lazy(settings, args[0]) as lazy:
+        reader = reader_of(settings, lazy)
         if len(args) > 2:
             port, acts, usable, frames = _old_packets(args[0], reader, args[1:])
         else:
             port, acts, usable, frames = ofctl_flow.packet_out(reader, args[1])
-        _usable(settings, usable)
+        usable_formats(settings, usable)
         connection = lazy.get()
         for frame in frames:
             connection.order(packet_out_message(connection, port, acts, frame))
