@@ -37,6 +37,8 @@ class Script(NamedTuple):
 SCRIPTS: tuple[Script, ...] = (
     Script("inmemory", ("--flows", "1"), False, ("inmemory_1_flow", "Mpps")),
     Script("inmemory", ("--flows", "1000"), False, ("inmemory_1000_flows", "Mpps")),
+    Script("looped", ("--flows", "32"), False, ("looped_32_flows", "Mpps")),
+    Script("looped", ("--flows", "1000"), False, ("looped_1000_flows", "Mpps")),
     Script("classifier", (), False, ("classifier_inserts", "1/s")),
     Script("flow_mods", (), False, ("flow_mods_in_memory", "s")),
     Script("veth"),
@@ -49,6 +51,8 @@ SCRIPTS: tuple[Script, ...] = (
 MEASURES: dict[str, tuple[str, bool]] = {
     "inmemory_1_flow": ("packets in memory, 64 bytes, 1 flow, one forwarder", True),
     "inmemory_1000_flows": ("packets in memory, 64 bytes, 1,000 flows, one forwarder", True),
+    "looped_32_flows": ("looped capture to null through the daemon, 60 bytes, 32 flows, one forwarder", True),
+    "looped_1000_flows": ("looped capture to null through the daemon, 60 bytes, 1,000 flows, one forwarder", True),
     "classifier_inserts": ("inserts into a classifier of 1,000,000 rules, 64 masks", True),
     "flow_mods_in_memory": ("100,000 flow-mods, prepared messages, no socket", False),
     "veth": ("packets veth to veth, 60 bytes UDP, 1 flow", True),

@@ -38,6 +38,16 @@ ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT = range(5)
 SHORTEST_FRAME_BYTES = 14  # an Ethernet header
 
 
+class Nowhere:
+    """The stream of an observer: there is none to close."""
+
+    name = "observer"
+    queued_bytes = 0
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 class Observer:
     """Takes what the switch tells its controllers: one more connection of the channel (`ofproto.connection`)."""
 
@@ -48,6 +58,7 @@ class Observer:
     wants_invalid_ttl = False
     miss_send_len = 0xFFFF
     role = 0
+    stream = Nowhere()
 
     def __init__(self) -> None:
         self.punts: deque[Any] = deque(maxlen=KEPT_MESSAGES)

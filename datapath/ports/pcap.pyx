@@ -123,8 +123,8 @@ cdef int write_all(int fd, const uint8_t *data, uint32_t n_bytes) noexcept nogil
 cdef class PcapPort(PipePort):
     """Port on capture files: `rx` is read and received, once or for ever (infinite), `tx` gets what is sent.
 
-    rx, tx: paths, None = nothing is received, what is sent is discarded. background=False: no thread writes, the owner
-    calls flush(). Raises ConfigError with the option of `rx_pcap` and `tx_pcap`, the file and the reason.
+    rx, tx: paths, None = nothing is received, what is sent is discarded; frames are received from when `up` is set.
+    background=False: no thread writes, the owner calls flush(). Raises ConfigError with the option of `rx_pcap` and `tx_pcap`, the file and the reason.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -141,6 +141,7 @@ cdef class PcapPort(PipePort):
             if tx is not None:
                 self.open_capture(tx, background)
             if frames:
+                self.up = False     # whoever adds it to a bridge sets it going
                 self.loop(frames, None if infinite else len(frames))
         except BaseException:
             self.close()
