@@ -13,7 +13,7 @@ import glob
 import os
 from collections.abc import Iterable
 
-from datapath.ports import netdev
+from datapath.ports import namespace, netdev, tun
 from vslib import dirs, stream_unix, vlog
 from vslib.errors import ConfigError
 from vswitchd.desired import Desired
@@ -56,6 +56,7 @@ class OwnedDevices:
 
     def __init__(self) -> None:
         self.path = os.path.join(dirs.rundir(), FILE)
+        self._is_first = True
         self._names: frozenset[str] = frozenset()
         with contextlib.suppress(FileNotFoundError), open(self.path, encoding="utf-8") as lines:
             self._names = frozenset(line.rstrip("\n") for line in lines if line.endswith("\n"))
@@ -66,23 +67,17 @@ class OwnedDevices:
 
     def settle(self, wanted: frozenset[str]) -> None:
         """Remove what is left of devices that are not wanted any more, and forget them."""
-        kept = {name for name in self._names - wanted if not self._remove(name)}
-        self._write(wanted | kept)
+        # Only at the first time: later `reconfigure` has removed them, wherever they were, by their descriptors.
+        everywhere, self._is_first = self._is_first, False
+        self._write(wanted | self._left(self._names - wanted, everywhere))
 
     def remove_all(self) -> None:
         """Remove every device that is ours (`exit --cleanup`)."""
-        self.settle(frozenset())
+        self._write(self._left(self._names, everywhere=True))
 
-    def _remove(self, name: str) -> bool:
-        """Remove a device, unless it is another one of the same name; return whether it can be forgotten."""
-        try:
-            if netdev.classify(name) == "internal":  # it bears our mark
-                netdev.delete_if_exists(name)
-                log.info("removed device %s, which is not configured any more", name)
-        except (ConfigError, OSError) as error:
-            log.warn("%s", error)
-            return not netdev.exists(name)
-        return True
+    def _left(self, names: frozenset[str], everywhere: bool) -> frozenset[str]:
+        """Remove devices; returns the names of those that could not be removed."""
+        return frozenset(name for name in names if not _remove(name, everywhere))
 
     def _write(self, names: Iterable[str]) -> None:
         after = frozenset(names)
@@ -96,3 +91,20 @@ class OwnedDevices:
         except OSError as error:
             log.warn("%s: could not write the list of our devices: %s", self.path, error.strerror)
         self._names = after
+
+
+def _remove(name: str, everywhere: bool) -> bool:
+    """Remove a device that bears our mark, `everywhere`: from other namespaces, too; return whether it is gone."""
+    try:
+        if netdev.classify(name) == "internal":
+            netdev.delete_if_exists(name)
+        elif everywhere and (moved := tun.find_renamed(name)) is not None:
+            path, there = moved
+            namespace.call_in(path, lambda: netdev.delete_if_exists(there))
+        else:
+            return True
+        log.info("removed device %s, which is not configured any more", name)
+    except (ConfigError, OSError) as error:
+        log.warn("%s", error)
+        return not netdev.exists(name)
+    return True

@@ -92,16 +92,17 @@ class Daemon:
 
     def wait_end(self) -> None:
         """Wait for the process to end; it must end well, without a traceback in its log and without open files."""
-        self._wait_end()
+        self.wait_process()
         assert [path.name for path in self.folder.iterdir() if path.suffix in OPEN_FILES] == []
 
     def stop_process(self) -> None:
         """End the process by SIGTERM like `stop`, where files of other processes may be in the folder."""
         assert self.process is not None
         self.process.terminate()
-        self._wait_end()
+        self.wait_process()
 
-    def _wait_end(self) -> None:
+    def wait_process(self) -> None:
+        """Wait for the process to end like `wait_end`, where files of other processes may be in the folder."""
         assert self.process is not None
         process, self.process = self.process, None
         try:

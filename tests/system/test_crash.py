@@ -10,10 +10,12 @@ import time
 
 import pytest
 
-from tests.peers.daemon import TIMEOUT_S, running, wait_until
+from tests.peers.daemon import TIMEOUT_S, device, running, wait_until
+from tests.peers.stock import stock_server
 from tests.system import crash_rig
 from tests.system.crash_rig import Churn, Stream
-from tests.system.hosts import pair
+from tests.system.hosts import host, pair
+from tests.system.netns import namespace
 
 pytestmark = [pytest.mark.root, pytest.mark.ovs_tools]
 
@@ -103,3 +105,27 @@ def test_a_daemon_killed_again_and_again_loses_nothing(tmp_path):
 @pytest.mark.timeout(1800)
 def test_a_daemon_killed_two_hundred_times_loses_nothing(tmp_path):
     run(tmp_path, SOAK_ROUNDS, int(time.time()))
+
+
+def test_devices_whose_ports_went_while_no_daemon_ran_are_removed(tmp_path):
+    """One here, one that was moved away; a device of the same name that is not ours stays (PT.03)."""
+    bridge, here, other = device("cb"), device(), device()
+    with stock_server(tmp_path / "run") as server, running(tmp_path / "run") as daemon, namespace() as away:
+        daemon.vsctl("add-br", bridge)
+        for name in (here, other):
+            daemon.vsctl("add-port", bridge, name, "--", "set", "interface", name, "type=internal")
+        with host(daemon, bridge, "internal", "10.1.0.9/24") as moved:
+            daemon.kill()
+            daemon.vsctl("--no-wait", "del-port", moved.port, "--", "del-port", here, "--", "del-port", other)
+            daemon.place.ip("link", "del", other)
+            daemon.place.ip("link", "add", other, "type", "veth", "peer", "name", f"{other}x", "netns", away.name)
+            daemon.launch()
+            wait_until(lambda: daemon.log().count("|cyvswitch ") == 2, "the daemon is back")
+            assert crash_rig.devices(daemon) == {bridge}
+            assert moved.device not in moved.place.ip("-br", "link")
+            assert other in daemon.place.ip("-br", "link")
+        daemon.appctl("exit", "--cleanup")
+        daemon.wait_process()
+        assert crash_rig.devices(daemon) == set()
+        assert not (daemon.folder / "ovs-vswitchd.devices").read_text()
+        assert server.socket.exists()
