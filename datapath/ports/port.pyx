@@ -28,6 +28,9 @@ cdef extern from "<stdlib.h>" nogil:
 cdef enum:
     MTU_MIN = 68               # RFC 791: every module must take a datagram of 68 bytes
     MTU_MAX = 65536            # the loopback device has it
+    UDP_CSUM_OFFSET = 6        # by which a partial checksum of UDP is told from one of TCP
+    UDP_BYTES = 8
+    TCP_OFFSET = 12            # of the byte with the header's length
 
 # Drops that belong to the two directions of the device itself; all other reasons are decisions of the switch. A packet
 # for a missing port is counted where it was received, so tx_no_port is none of an output's drops.
@@ -110,16 +113,34 @@ cdef inline bint outer_tag(const Packet *pkt) noexcept nogil:
     return ethertype == ETH_VLAN or ethertype == ETH_SVLAN
 
 
+cdef inline uint32_t wire_bytes(const Packet *pkt) noexcept nogil:
+    """Return the length of the longest frame that will be on the wire: of a GSO frame, that of a whole segment.
+
+    The virtio-net header's own length is only a hint: Linux gives what happens to lie together.
+    """
+    cdef uint32_t l4 = pkt.csum_start
+    cdef uint32_t headers
+    if not pkt.offload & OFFLOAD_GSO:
+        return pkt.length
+    if pkt.csum_offset == UDP_CSUM_OFFSET:
+        headers = l4 + UDP_BYTES
+    else:
+        headers = l4 + 4 * <uint32_t>(pkt.data[l4 + TCP_OFFSET] >> 4) if l4 + TCP_OFFSET < pkt.length else l4
+    return min(pkt.length, headers + pkt.gso_size)
+
+
 cdef uint32_t misfit(const Port *port, const Packet *pkt) noexcept nogil:
     """Return why the port cannot take the packet (a DropReason), 0 if it can once its checksum is complete."""
     cdef uint32_t gso = pkt.offload & OFFLOAD_GSO
     cdef uint32_t limit = port.max_frame_bytes
+    cdef uint32_t length
     if not port.flags & PORT_UP:
         return DROP_TX_DOWN
-    if gso:
-        # PortCap's segmentation bits are OffloadFlag's, one place lower; to segment, a device must also do checksums.
-        return 0 if (port.caps << 1) & gso == gso and port.caps & PORT_CAP_CSUM else DROP_TX_NO_GSO
-    if pkt.length <= limit or (pkt.length <= limit + VLAN_BYTES and outer_tag(pkt)):
+    # PortCap's segmentation bits are OffloadFlag's, one place lower; to segment, a device must also do checksums.
+    if gso and not ((port.caps << 1) & gso == gso and port.caps & PORT_CAP_CSUM):
+        return DROP_TX_NO_GSO
+    length = wire_bytes(pkt)
+    if length <= limit or (length <= limit + VLAN_BYTES and outer_tag(pkt)):
         return 0
     return DROP_TX_TOO_LONG
 

@@ -341,7 +341,9 @@ def naive_prepare(frame: bytes, offload: Offload, caps: set[str], mtu: int) -> s
     if gso and not {"csum", CAP_OF_FLAG[gso]} <= caps:
         return "tx_no_gso"
     tag = 4 if frame[12:14] in (b"\x81\x00", b"\x88\xa8") else 0
-    if not gso and len(frame) > mtu + 14 + tag:
+    headers = offload.csum_start + (8 if offload.flags & USO else 20)
+    longest = min(len(frame), headers + offload.gso_size) if gso else len(frame)
+    if longest > mtu + 14 + tag:
         return "tx_too_long"
     return "completed" if offload.flags & CSUM_PARTIAL and "csum" not in caps else "sent"
 
@@ -360,7 +362,7 @@ def prepared_frames(draw):
 @given(
     frames=st.lists(prepared_frames(), min_size=1, max_size=20),
     caps=st.sets(st.sampled_from(["csum", "tso4", "tso6", "uso"])),
-    mtu=st.sampled_from([68, 1000, 1500]),
+    mtu=st.sampled_from([68, 1000, 1027, 1028, 1040, 1500]),
 )
 def test_preparing_a_vector_equals_judging_each_frame_alone(frames, caps, mtu):
     rig = PortRig()

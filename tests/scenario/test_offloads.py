@@ -103,6 +103,15 @@ def test_a_gso_frame_passes_where_it_can_be_segmented_and_is_dropped_elsewhere(r
     assert real.dp.port_stats(real.numbers[PLAIN])["drops"] == {"tx_no_gso": 1}
 
 
+@pytest.mark.parametrize("mss", [1448, 1460, 1461, 8948])
+def test_a_gso_frame_whose_segments_are_too_long_for_the_output_is_dropped(real: Real, mss: int) -> None:
+    """DP.32: what the kernel would cut it into is 14 + 20 + 20 bytes longer than its payload."""
+    flow(real, ("output", OFFLOADING[1], 0))
+    out = send(real, *tcp_frame(bytes(20000), gso_size=mss))
+    assert len(out[OFFLOADING]) == (mss <= 1460)
+    assert real.dp.stats()["drops"] == ({} if mss <= 1460 else {"tx_too_long": 1})
+
+
 def test_gso_frames_cross_patch_ports_and_normal(real: Real) -> None:
     real.flow_mod("br1", Mod("add", 0, 1, {}, (("output", naive.NORMAL, 0),), 1))
     flow(real, ("output", naive.NORMAL, 0))
