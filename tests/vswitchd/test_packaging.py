@@ -112,5 +112,5 @@ def test_a_wheel_built_from_the_source_archive_runs_in_a_fresh_environment(tmp_p
             assert "cyvswitch" in daemon.ok(str(venv / "bin" / tool), "--version"), tool
         daemon.ok(str(venv / "bin" / "vsctl"), "add-br", "br0")
         assert daemon.ok(str(venv / "bin" / "appctl"), "ofproto/list") == "br0\n"
-        where = daemon.ok(str(python), "-c", "import vswitchd.main as m; print(m.__file__)")
+        where = daemon.ok(str(python), "-P", "-c", "import vswitchd.main as m; print(m.__file__)")
         assert Path(where.strip()).is_relative_to(venv)
