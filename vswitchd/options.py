@@ -73,6 +73,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("unixctl", "unixctl", "", REQUIRED, "SOCKET", OTHER,
            "control socket, relative to the run directory, or none (default: ovs-vswitchd.PID.ctl there)"),
     Option("mlockall", "mlockall", "", NONE, "", OTHER, "lock all memory of the process into RAM"),
+    Option("no_self_confinement", "no-self-confinement", "", NONE, "", OTHER,
+           "accepted, as ovs-ctl passes it on; this daemon does not confine itself"),
     Option("help", "help", "h", NONE, "", OTHER, "print this text"),
     Option("version", "version", "V", NONE, "", OTHER, "print the versions"),
 )  # fmt: skip
