@@ -64,8 +64,8 @@ class Registry:
     ) -> None:
         """Add the command ``name``; ``fn(args)`` returns the reply, at once or as a coroutine.
 
-        ``json_fn`` returns the same as a JSON value. Both raise CommandError (or another SwitchError) to fail. A later
-        command of the same name replaces it.
+        ``json_fn`` returns the same as a JSON value, or a coroutine of it. Both raise CommandError (or another
+        SwitchError) to fail. A later command of the same name replaces it.
         """
         self.commands[name] = Command(name, usage, min_args, max_args, fn, json_fn)
 
@@ -83,16 +83,15 @@ class Registry:
         try:
             if name == SET_OPTIONS:
                 _set_options(caller, args)
-            if caller.json and command.json_fn is not None:
-                return command.json_fn(args)
-            result = command.fn(args)
-            text = result if isinstance(result, str) else await result
+            structured = command.json_fn if caller.json else None
+            result = (structured or command.fn)(args)
+            reply = await result if isinstance(result, Awaitable) else result
         except SwitchError as error:
             raise CommandError(str(error)) from error
         except Exception as error:  # a bug in one command must not end the daemon
             log.exception("command %s failed", name)
             raise CommandError(f'"{name}" failed: internal error: {error!r}') from error
-        return {"reply": _line(text), "reply-format": "plain"} if caller.json else text
+        return {"reply": _line(reply), "reply-format": "plain"} if caller.json and structured is None else reply
 
     def _checked(self, name: str, args: list[str]) -> Command:
         command = self.commands.get(name)

@@ -6,7 +6,7 @@ Thread rule: control thread. Arguments are those of the command line, without th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from datapath import dp_text
 from ofproto import flow_text, value_text
@@ -23,6 +23,9 @@ PROGRAM = "ovs-vswitchd"  # what Open vSwitch puts in front of these errors
 # The port 0 that Open vSwitch's datapath has for itself; nothing comes or goes there.
 OWN_PORT = "ovs-netdev"
 NS_PER_S = 1_000_000_000
+ROWS_AT_ONCE = 200  # some 10 ms of formatting
+
+T = TypeVar("T")
 
 # type= of dump-flows -> whether our megaflows, which are in software, are of it.
 FLOW_TYPES = {
@@ -168,11 +171,18 @@ def _filter(text: str, names: dict[int, str]) -> Callable[[MegaflowRow], bool]:
     except ConfigError as error:
         raise CommandError(f"{PROGRAM}: Failed to parse filter ({error})") from error
 
+    value, bits = _number(wanted), _number(cared)
+
     def passes(row: MegaflowRow) -> bool:
         # What a megaflow does not look at fits every filter: packets that the filter takes may use it.
-        return not any((k ^ w) & c & m for k, w, c, m in zip(row.key, wanted, cared, row.mask, strict=False))
+        return not (_number(row.key) ^ value) & bits & _number(row.mask)
 
     return passes
+
+
+def _number(octets: bytes) -> int:
+    # Low byte first: the same offset is the same bit, however long a key is.
+    return int.from_bytes(octets, "little")
 
 
 def _has_type(text: str) -> bool:
@@ -206,26 +216,39 @@ def _chosen(core: Core, args: list[str]) -> Dump:
     return Dump(sorted(rows, key=lambda row: row.forwarder), verbose, names if named else {}, forwarder is None)
 
 
-def dump_flows(core: Core, args: list[str]) -> str:
+async def _each(core: Core, rows: list[MegaflowRow], make: Callable[[MegaflowRow], T]) -> list[T]:
+    """Return what `make` makes of each row; other work of the thread goes on in between."""
+    made: list[T] = []
+    for at in range(0, len(rows), ROWS_AT_ONCE):
+        made += map(make, rows[at : at + ROWS_AT_ONCE])
+        await core.clock.sleep(0)
+    return made
+
+
+async def dump_flows(core: Core, args: list[str]) -> str:
     """Return the text of dpctl/dump-flows: megaflows by forwarder (AP.31); raises CommandError."""
     dump = _chosen(core, args)
     now_ns = core.clock.now_ns()
-    lines = []
     last = None
-    for row in dump.rows:
-        if dump.headers and row.forwarder != last:
-            last = row.forwarder
-            lines.append(f"flow-dump from forwarder {last}:")
-        lines.append(dp_text.format_flow(row, now_ns, verbose=dump.verbose, names=dump.names))
-    return "\n".join(lines)
+
+    def line(row: MegaflowRow) -> str:
+        nonlocal last
+        text = dp_text.format_flow(row, now_ns, verbose=dump.verbose, names=dump.names)
+        if not dump.headers or row.forwarder == last:
+            return text
+        last = row.forwarder
+        return f"flow-dump from forwarder {last}:\n{text}"
+
+    return "\n".join(await _each(core, dump.rows, line))
 
 
-def flow_rows(core: Core, args: list[str]) -> list[dict[str, Any]]:
+async def flow_rows(core: Core, args: list[str]) -> list[dict[str, Any]]:
     """Return what dump_flows prints as objects; ages in seconds, None: never used."""
     dump = _chosen(core, args)
     now_ns = core.clock.now_ns()
-    return [
-        {
+
+    def row_of(row: MegaflowRow) -> dict[str, Any]:
+        return {
             "forwarder": row.forwarder,
             "ufid": dp_text.ufid(row.key, row.mask),
             "match": dp_text.format_key(row.key, row.mask, dump.verbose, dump.names),
@@ -234,8 +257,8 @@ def flow_rows(core: Core, args: list[str]) -> list[dict[str, Any]]:
             "used_s": max(0, now_ns - row.used_ns) / NS_PER_S if row.used_ns else None,
             "actions": dp_text.format_actions(row.actions, row.key, dump.names),
         }
-        for row in dump.rows
-    ]
+
+    return await _each(core, dump.rows, row_of)
 
 
 # -- dpif/* ------------------------------------------------------------------------------------------------------------

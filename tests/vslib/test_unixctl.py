@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from vslib import coverage, dirs, memory, pidfile, unixctl, vlog
+from vslib import coverage, dirs, memory, pidfile, unixctl, unixctl_client, vlog
 from vslib.clock import CLOCK
 from vslib.errors import ConfigError
 
@@ -171,6 +171,37 @@ def test_arguments_that_are_no_strings_get_an_error(tmp_path, registry):
         replies = [json.loads(await asyncio.wait_for(reader.readuntil(b"}"), 5)) for _ in range(2)]
         assert [(each["id"], each["result"]) for each in replies] == [(1, "A\n"), ("x", "B\n")]
         writer.close()
+
+    serve(tmp_path, registry, use)
+
+
+def test_replies_are_json_for_the_connection_that_asked(tmp_path, registry):
+    async def slowly(args):
+        await CLOCK.sleep(0.01)
+        return {"args": args}
+
+    registry.register("test/rows", "", 0, 0, lambda _: "text", lambda _: [{"a": 1}])
+    registry.register("test/slow-rows", "", 0, 2, slow, slowly)
+
+    def ask(path):
+        with unixctl_client.Client(path, 5) as client:
+            yield client.run("test/rows", [])
+            yield client.run("set-options", ["--format", "json"])
+            yield client.run("test/rows", [])
+            yield client.run("test/slow-rows", ["x"])
+            yield client.run("test/upper", ["a"])
+            for command, *args in (["test/fail"], ["test/bug"], ["set-options", "--format=xml"], ["set-options", "x"]):
+                with pytest.raises(unixctl.CommandError):
+                    client.run(command, args)
+            yield client.run("set-options", ["--format=text"])
+            yield client.run("test/slow-rows", [])
+
+    async def use(path):
+        plain = {"reply-format": "plain"}
+        assert await asyncio.to_thread(lambda: list(ask(path))) == [
+            "text\n", {"reply": ""} | plain, [{"a": 1}], {"args": ["x"]}, {"reply": "A\n"} | plain, "", "slept\n",
+        ]  # fmt: skip
+        assert await asyncio.to_thread(unixctl.call_sync, path, "test/rows") == "text\n"
 
     serve(tmp_path, registry, use)
 
