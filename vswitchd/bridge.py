@@ -249,6 +249,7 @@ class Bridge:
         if port.handle is not None and self.core.host.kinds[port.kind].in_memory:
             self._play(port, up)
             port.link = dataclasses.replace(port.link, up=up, running=up)
+            self.core.status_changed()  # nobody else has news of it
             return
         try:
             self.core.host.set_up(port.name, up)

@@ -135,6 +135,7 @@ class EmbeddedPort:
     def _pipe(self) -> PipePort:
         device = self._switch.host.devices.get(self.name)
         if device is None:
+            self._running()  # says so when the bridge or the port has gone
             raise ConfigError(f"{self.name} is no port that packets can be sent to or received from")
         return device.pipe
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from datapath.ports.netdev import Link, virtual_link
@@ -16,7 +16,7 @@ from datapath.ports.pcap import PcapPort
 from datapath.ports.pipe import PipePort
 from vslib.errors import ConfigError
 from vswitchd.desired import DesiredInterface
-from vswitchd.devices import KINDS, Host, Kind, Opened, in_memory
+from vswitchd.devices import KINDS, Closing, Host, Kind, Opened, in_memory
 from vswitchd.measuring import pcap_opener
 
 QUEUE_FRAMES = 4096  # that a port holds in each direction; more are dropped, and counted as tx_full
@@ -42,7 +42,7 @@ class MemoryHost(Host):
         self.devices: dict[str, Device] = {}
         self._bridges = 0
         self._captures: list[PcapPort] = []
-        pipes = {name: Kind(self._opener(name), KINDS[name].dpctl_word, owned=True) for name in IN_MEMORY}
+        pipes = {name: Kind(self._opener(name), KINDS[name].dpctl_word, KINDS[name].owned) for name in IN_MEMORY}
         pcap = in_memory(pcap_opener(background=False, opened=self._captures.append), KINDS["pcap"].dpctl_word)
         self.kinds: Mapping[str, Kind] = {**KINDS, **pipes, "pcap": pcap}
 
@@ -56,6 +56,12 @@ class MemoryHost(Host):
             return Opened(pipe, link)
 
         return open_it
+
+    async def close_all(self, ports: Sequence[Closing]) -> None:
+        """Close many devices; in memory nothing of them is left."""
+        for port in ports:
+            port.handle.close()
+            self.devices.pop(port.name, None)
 
     def captures(self) -> list[PcapPort]:
         """Return the pcap ports: somebody has to flush() them, and to tell them the time."""

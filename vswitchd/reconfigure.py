@@ -281,7 +281,8 @@ async def set_mtus(change: Change) -> None:
     for bridge in change.core.bridges.values():
         ports = [port for port in bridge.ports_by_name.values() if port.handle is not None]
         ours = [p for p in ports if change.core.host.kinds[p.kind].owned and p.wanted.mtu_request is None]
-        others = [port.link.mtu for port in ports if port not in ours and port.link.present]
+        devices = [port for port in ports if port.link.present and not change.core.host.kinds[port.kind].in_memory]
+        others = [port.link.mtu for port in devices if port not in ours]
         for port in ours:
             follow_mtu(change, bridge, port, min(others, default=None))
 

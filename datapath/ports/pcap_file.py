@@ -56,7 +56,7 @@ def read(path: str) -> list[bytes]:
 def parse(data: bytes) -> list[bytes]:
     """Return the frames in the bytes of a capture file. Raises ConfigError with the reason and the place."""
     order = _byte_order(data)
-    link_type = struct.unpack_from(order + "I", data, 20)[0] & 0x0FFFFFFF  # above: length of the frame check sequence
+    link_type = struct.unpack_from(order + "I", data, 20)[0] & 0xFFFF  # above: length of the check sequence
     if link_type != ETHERNET:
         raise ConfigError(f"link type {link_type} is not Ethernet")
     record, at = struct.Struct(order + "8xI4x"), _HEADER_BYTES
