@@ -25,8 +25,9 @@ DEBIAN_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 UNORDERED = re.compile(r"\b(list|find|show)\b")  # commands that print rows in an order of their own
+READS = re.compile(r"(-\S+ )*(list|find|get|show|br-to|port-to|iface-to)[^ ]*( (?!--)\S+)*$")  # changes nothing
 MAX_DEPTH = 8
-SCRIPT = """#!{python}
+SCRIPT = """#!{python} -S
 import sys
 
 sys.path.insert(0, {root!r})
@@ -78,18 +79,21 @@ class Contents:
         self._wire = Wire(server.sock)
         tables = self._wire.call("get_schema", ["Open_vSwitch"])["result"]["tables"]
         self._ops = [{"op": "select", "table": name, "where": []} for name in tables]
-        self._rows = {}
+        self._rows, self._raw, self._contents = {}, None, []
 
     def close(self):
         self._wire.close()
 
     def read(self):
         results = self._wire.transact("Open_vSwitch", *self._ops)
-        self._rows = {}
+        if results == self._raw:
+            return self._contents
+        self._rows, self._raw = {}, results
         for op, result in zip(self._ops, results, strict=True):
             for row in result["rows"]:
                 self._rows[row["_uuid"][1]] = (op["table"], row)
-        return sorted((self._tree(uuid, 0) for uuid in self._rows), key=str)
+        self._contents = sorted((self._tree(uuid, 0) for uuid in self._rows), key=str)
+        return self._contents
 
     def _tree(self, uuid, depth):
         table, row = self._rows.get(uuid, ("none", {}))
@@ -130,15 +134,14 @@ def test_every_line_does_and_says_what_ovs_vsctls_does(tmp_path, vsctl, environm
     ):
         wrong = []
         for line in LINES:
-            with ThreadPoolExecutor(2) as pool:
-                pair = [
-                    pool.submit(run, program, server, *words(line), environment=environment)
-                    for program, server in (("ovs-vsctl", theirs), (vsctl, ours))
-                ]
-                expected, got = (said(each.result(), line) for each in pair)
+            expected, got = (
+                said(run(program, server, *words(line), environment=environment), line)
+                for program, server in (("ovs-vsctl", theirs), (vsctl, ours))
+            )
             if got != expected:
                 wrong.append((line, expected, got))
-            assert our_rows.read() == their_rows.read(), line
+            if not READS.match(line):
+                assert our_rows.read() == their_rows.read(), line
     assert wrong == []
 
 

@@ -593,6 +593,193 @@ port-to-br tun0
 iface-to-br tun0
 del-br br1 -- add-br br1 -- list-ports br1
 show
+emer-reset -- --if-exists del-br br0 -- --if-exists del-br br1 -- --if-exists del-br brz -- --if-exists del-br nbr
+list-br
+--all destroy queue
+--all destroy qos
+add-br br0 -- add-br f1 br0 5 -- add-port br0 p1 -- add-bond br0 b0 i1 i2
+del-br br0 -- show
+add-br br0 -- add-br f1 br0 5 -- add-port f1 p1 -- list-ports f1 -- list-ports br0 -- get port p1 tag -- br-to-vlan f1
+set port p1 tag=[] -- list-ports br0
+set port f1 fake_bridge=false -- list-br -- list-ports br0
+set port f1 fake_bridge=true tag=6 -- list-br -- br-to-vlan f1
+del-port p1 -- add-port br0 p1 -- add-bond-iface p1 p1b -- list-ifaces br0
+del-bond-iface p1b -- add-bond-iface p1 p1b -- list-ifaces br0
+add-port br0 q tag=4 -- set port q tag=5 -- get port q tag -- clear port q tag -- get port q tag
+set bridge br0 other_config:a=1 other_config:b=2 -- remove bridge br0 other_config a -- get bridge br0 other_config
+set bridge br0 other_config={} -- add bridge br0 other_config c=3 -- get bridge br0 other_config -- remove bridge \
+    br0 other_config c=4 -- get bridge br0 other_config
+remove bridge br0 other_config c -- get bridge br0 other_config
+br-set-external-id br0 a b -- br-get-external-id br0 -- br-set-external-id br0 a -- br-get-external-id br0
+br-set-external-id f1 a b -- br-get-external-id f1 -- get port f1 external_ids
+br-set-external-id f1 a -- br-get-external-id f1 -- get port f1 external_ids
+set-controller br0 tcp:1.1.1.1 -- get-controller br0 -- del-controller br0 -- get-controller br0
+set-manager ptcp:1 -- get-manager -- set-manager ptcp:2 -- get-manager -- del-manager -- get-manager
+set-ssl a b c -- get-ssl -- del-ssl -- get-ssl
+set-fail-mode br0 secure -- get-fail-mode br0 -- del-fail-mode br0 -- get-fail-mode br0
+add-aa-mapping br0 1 2 -- get-aa-mapping br0 -- del-aa-mapping br0 1 2 -- get-aa-mapping br0
+add-aa-mapping br0 99999999 2
+add-aa-mapping br0 5 5000
+get-aa-mapping br0
+--inactivity-probe=-1 set-controller br0 tcp:1.1.1.1
+get controller br0 inactivity_probe
+set-fail-mode nobr secure
+get-fail-mode nobr
+get-controller nobr
+list-ports nobr
+list-ifaces nobr
+br-to-vlan nobr
+add-bond nobr b i j
+add-bond br0 b9 i j -- del-port i
+--with-iface del-port br0 i -- list-ports br0
+--if-exists del-port br0 nope
+--if-exists del-port nobr nope
+--if-exists del-port nobr p1
+--if-exists --with-iface del-port br0 nope
+del-port nobr nope
+--if-exists del-bond-iface nobond p1
+del-bond-iface nobond p1
+add-bond-iface nobond x
+add-bond-iface b0 br0
+add-bond-iface p1 q
+--may-exist add-bond-iface p1 q
+--may-exist add-port br0 f1
+--may-exist add-port br0 br0
+--may-exist add-br p1
+add-br p1b
+add-br n1 br0 6
+add-br n1 br0 -1
+add-br n1 br0 4096
+add-br n1 br0 4095 -- br-to-vlan n1 -- br-to-parent n1
+--may-exist add-br n1 br0 4095
+del-br n1 -- list-br
+list bridge 0
+list bridge 00000000-0000-0000-0000-000000000000
+get interface i9 name
+list interface p1 q -- get interface q name
+find interface name=p1 name=q
+--columns=name find interface name{in}p1
+--columns=name find interface 'name!=q' 'name!=p1' 'name!=br0' 'name!=f1'
+--columns=name find interface mtu=[]
+--columns=name find interface 'ofport<5'
+--columns=name find interface 'statistics:rx_bytes>5'
+--columns=name find interface 'statistics:rx_bytes{=}5'
+--columns=name find interface 'options:peer=x'
+--columns=name find interface 'options=x=y'
+--columns=name find interface 'lacp_current=true'
+--columns=name find interface 'lacp_current=perhaps'
+--columns=name find port 'interfaces=@x'
+--columns=name find nosuch a=b
+--columns=nope find port
+--columns=name,name list port q
+--columns=NAME list port q
+--columns=" name , tag " list port q
+get port q "name" ta
+get port q 'na"me"'
+get port q '"name"'
+set port q '"tag"=5'
+set port q tag=5 tag=6 -- get port q tag
+set port q tag=@x
+set port q interfaces=[]
+set port q interfaces=@i -- --id=@i create interface name=q -- get port q name
+set port q external_ids=a=b,c=d external_ids:e=f -- get port q external_ids
+set port q external_ids='{"a b"=c, d="e, f"}' -- get port q external_ids
+set port q external_ids="{a=b c=d}" -- get port q external_ids
+set port q external_ids="{a = b , c= d}" -- get port q external_ids
+set port q external_ids="{a=b,,c=d}"
+set port q external_ids="{a=b"
+set port q external_ids="a=b}"
+set port q external_ids="{a=b}}"
+set port q external_ids=a=
+set port q external_ids==b
+set port q external_ids=a=b,a=c
+set port q trunks=[1,2,3] -- get port q trunks -- set port q trunks=[] -- get port q trunks
+set port q trunks={1,2}
+set port q trunks="1 2 3" -- get port q trunks
+set port q trunks=1-3,5-6 -- get port q trunks
+set port q trunks=3-3 -- get port q trunks
+set port q trunks=0-5000
+set port q trunks=1-
+set port q trunks=-
+set port q trunks=a-b
+set port q "statistics:x=1" -- get port q statistics
+set port q "statistics=x=1,y=two"
+set sflow x sampling=1
+set open_vswitch . statistics:cpu=2 -- get open_vswitch . statistics
+set interface q cfm_mpid=5 -- get interface q cfm_mpid -- clear interface q cfm_mpid -- get interface q cfm_mpid
+set interface q options:key=\"1\" options:remote_ip=1.2.3.4 -- get interface q options
+set interface q options:remote_ip=fe80::1
+set interface q options:remote_ip=\"fe80::1\" -- get interface q options
+set interface q type=tap -- get interface q type
+set interface q admin_state=up
+set interface q admin_state=sideways
+set interface q link_speed=1e6
+set interface q mtu_request=1500 -- get interface q mtu_request -- set interface q mtu_request=[] -- get interface \
+    q mtu_request
+create interface name=zz -- add-br zz
+--id=@z create interface name=zz2 -- add-port br0 zz2
+--id=11111111-2222-3333-4444-555555555555 create queue dscp=5 -- get queue 11111111-2222-3333-4444-555555555555 dscp
+get queue 1111 dscp
+get queue 1111-2222 dscp
+destroy queue 1111
+--id=@a create queue dscp=64
+--id=@a create queue dscp=6 other_config:x=y -- set queue @a dscp=5
+create queue _uuid=5
+create queue dscp=5 -- --all destroy queue
+create queue dscp=1 -- create queue dscp=2 -- --columns=dscp list queue
+--all destroy queue -- list queue
+--if-exists --all destroy nosuch
+destroy queue 11111111-2222-3333-4444-555555555555
+--if-exists destroy queue 11111111-2222-3333-4444-555555555555 x y
+clear queue x
+clear queue x dscp
+clear port q interfaces
+clear port q tag trunks nosuch
+--if-exists clear port nope nosuch
+--if-exists set port nope nosuch=1
+--if-exists add port nope trunks x
+--if-exists remove port nope trunks x
+--if-exists get port nope nosuch
+remove port q trunks x
+remove port q external_ids "{a=b}"
+remove port q external_ids a,c -- get port q external_ids
+remove port q external_ids nope
+remove port q external_ids "a b" d -- get port q external_ids
+remove port q name q
+add port q trunks 9 10 -- get port q trunks -- remove port q trunks 9 10 -- get port q trunks
+add port q trunks 5000
+add port q trunks []
+add port q external_ids {}
+add port q tag 3
+add port q tag 4
+get port q tag
+set port q tag=3
+wait-until port q tag=3
+wait-until port q tag!=4 "external_ids{>=}{}"
+wait-until port q tag=x
+wait-until port q nosuch=1
+get port q tag tag:5
+get port q external_ids:
+get port q external_ids:a:b
+comment a b c -- add-br cm -- comment d
+emer-reset -- list-br
+init -- init
+show -- show
+list-br list-br
+-- -- list-br -- --
+--columns=name -- list bridge
+--columns=name list bridge -- --if-exists list bridge nope
+--bare --columns=name list bridge br0
+--bare --columns=name,ports find bridge name=cm
+--format=csv --columns=name,external_ids list port q
+-f csv -d json --columns=name,external_ids list port q
+--format json --columns=name,external_ids list port q
+--no-headings --columns=name -f table list bridge br0
+--max-column-width=3 --columns=name,external_ids -f table list port q
+--max-column-width=x --columns=name -f table list port q
+--oneline get port q name external_ids -- list-ports br0 -- set port q tag=3
+--oneline --columns=name list bridge br0
+--oneline br-exists br0
 '''.strip().replace("\\\n    ", "").split("\n")
 # fmt: on
 

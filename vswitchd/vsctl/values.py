@@ -257,7 +257,7 @@ def _members(
             at = skip_blanks(text, at)
             if text[at : at + 1] != "=":
                 raise ConfigError(_no_equals(text, start, at))
-            word, at = token(text, at + 1)
+            word, at = token(text, skip_blanks(text, at + 1))
             pairs.append((key, parse_atom(word, column.value, symbols)))
         at = skip_blanks(text, at)
         if text[at : at + 1] == ",":
