@@ -6,6 +6,8 @@ Thread rule: control thread.
 from __future__ import annotations
 
 import os
+import socket
+import uuid
 
 from ovsdb import lockfile
 from ovsdb.idl import Idl
@@ -79,10 +81,11 @@ async def _embed(idl: Idl, path: str) -> Server:
 
 
 async def make_root(idl: Idl) -> None:
-    """Make the one row of Open_vSwitch in a database that has none; raises SwitchError."""
+    """Make the one row of Open_vSwitch in a database without, filled as ovs-ctl does (SC.01); raises SwitchError."""
     if not idl.tables["Open_vSwitch"].rows:
         txn = idl.txn("create the root row")
-        txn.insert("Open_vSwitch", {})
+        ids = {"hostname": socket.gethostname(), "rundir": dirs.rundir(), "system-id": str(uuid.uuid4())}
+        txn.insert("Open_vSwitch", {"external_ids": ids})
         await txn.commit()
 
 

@@ -34,10 +34,10 @@ LAST_OFPORT = 0xFEFF
 # Columns that are accepted and do nothing yet; one line in the log says so when they are set.
 UNSUPPORTED: dict[str, tuple[str, ...]] = {
     "Bridge": (
-        "auto_attach", "flood_vlans", "ipfix", "mcast_snooping_enable", "mirrors", "netflow", "rstp_enable", "sflow",
-        "stp_enable",
+        "auto_attach", "flood_vlans", "flow_tables", "ipfix", "mcast_snooping_enable", "mirrors", "netflow",
+        "rstp_enable", "sflow", "stp_enable",
     ),
-    "Port": ("bond_fake_iface", "bond_mode", "cvlans", "lacp", "protected", "qos"),
+    "Port": ("cvlans", "protected", "qos"),
     "Interface": ("cfm_mpid", "ingress_policing_kpkts_rate", "ingress_policing_rate", "bfd", "lldp"),
 }  # fmt: skip
 DATAPATH_ID = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16})")
@@ -223,6 +223,8 @@ class Reader:
         mode = row.vlan_mode
         if mode is None:
             mode = "access" if tag is not None else "trunk"
+            if tag is not None and trunks:
+                self.problem(f"port {row.name}: ignoring trunks in favor of implicit vlan")
         if mode == "dot1q-tunnel":
             self.problem(f"port {row.name}: vlan_mode dot1q-tunnel is not supported; treating it as access")
             mode = "access"
@@ -292,6 +294,7 @@ class Reader:
             root.next_cfg,
             dict(root.other_config),
         )
+        self.flag("Open_vSwitch", root.other_config, "flow-restore-wait")
         for row in self.rows("Bridge", root.bridges):
             if "/" in row.name or not row.name or len(row.name) > 15:
                 self.problem(f'ignoring bridge with invalid name "{row.name}"')
