@@ -35,8 +35,11 @@ def main(argv: list[str] | None = None) -> int:
         )
         return run(arguments, background)
     except SwitchError as error:
-        print(f"{options.program()}: {error}", file=sys.stderr)
-        return 1
+        text = str(error)
+    except OSError as error:  # of the directories and files that the operator chose
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    print(f"{options.program()}: {text}", file=sys.stderr)
+    return 1
 
 
 def n_forwarders(arguments: Arguments) -> int | None:
@@ -86,7 +89,14 @@ def run(arguments: Arguments, background: process.Background) -> int:
         unixctl=arguments.get("unixctl"),
         ready=lambda: background.ready(chdir=not arguments.has("no_chdir")),
     )
-    asyncio.run(Daemon(settings).run())
+    try:
+        asyncio.run(Daemon(settings).run())
+    except (SwitchError, OSError):
+        raise
+    except Exception:
+        vlog.get("vswitchd").exception("ending for a bug")
+        background.die_of_bug()
+        raise
     return 0
 
 

@@ -34,11 +34,17 @@ class Background:
     """What the daemon has of the processes that wait for it; `ready` tells them that it serves."""
 
     def __init__(
-        self, ready_fd: int = -1, detached: bool = False, restart: str | None = None, told: bool = False
+        self,
+        ready_fd: int = -1,
+        detached: bool = False,
+        restart: str | None = None,
+        told: bool = False,
+        monitored: bool = False,
     ) -> None:
         self._ready_fd = ready_fd
         self._told = told  # the service manager knows already
         self._detached = detached
+        self._monitored = monitored
         self.restart = restart  # why the daemon was started again, for its log; None at the first start
 
     def ready(self, chdir: bool = True) -> None:
@@ -55,12 +61,18 @@ class Background:
             if chdir:
                 os.chdir("/")
 
+    def die_of_bug(self) -> None:
+        """Let the monitor, if there is one and it waits for no start, see a death that it answers with a restart."""
+        if self._monitored and self._ready_fd < 0:
+            os.kill(os.getpid(), signal.SIGALRM)  # like an abort(), but without a core file: the traceback says more
+
 
 def start(detach: bool, monitor: bool, report: Report) -> Background:
     """Make the processes that are asked for; returns in the one that is to be the daemon, in others never.
 
     `report` logs from a process of its own.
     """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt while nothing runs yet needs no traceback
     ready_fd = -1
     if detach:
         child, ready_fd = _fork()
@@ -228,4 +240,4 @@ class Monitor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
         if self._starter_fd >= 0:
             os.close(self._starter_fd)
-        return Background(ready_fd, self._detached, restart)
+        return Background(ready_fd, self._detached, restart, monitored=True)

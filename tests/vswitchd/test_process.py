@@ -24,6 +24,26 @@ MONITOR_KIB = 15 << 10
 CAPABILITIES = 1 << 11 | 1 << 12 | 1 << 13
 
 
+# The daemon with a status writer that fails once the file `break` is there, which it takes away again.
+BROKEN = """
+import os, sys
+from vswitchd import main
+
+def run(*args, run=main.run):
+    from vswitchd.status import StatusWriter
+    async def write(self, *args, write=StatusWriter.write):
+        if os.path.exists("break"):
+            os.unlink("break")
+            raise RuntimeError("broken")
+        await write(self, *args)
+    StatusWriter.write = write
+    return run(*args)
+
+main.run = run
+sys.exit(main.main())
+"""
+
+
 class Place:
     """A folder that is all of a daemon's directories, and the commands that are run with it."""
 
@@ -32,10 +52,11 @@ class Place:
         names = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")
         self.env = os.environ | dict.fromkeys(names, str(folder)) | {"PYTHONPATH": str(ROOT)}
         self.started: list[int] = []
+        self.program = ["-m", "vswitchd.main"]
 
     def run(self, *words: str, code: int = 0) -> str:
         """Run the command, which must end by itself with `code`; returns what it wrote."""
-        command = [sys.executable, "-m", "vswitchd.main", *words]
+        command = [sys.executable, *self.program, *words]
         done = subprocess.run(command, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=20)
         assert done.returncode == code, (words, done.stdout, done.stderr)
         return done.stdout + done.stderr
@@ -206,6 +227,17 @@ def test_the_monitor_ends_with_a_daemon_that_was_ended(place, target, number, ho
     os.kill(pid if target == "daemon" else monitor, number)
     wait_until(lambda: not alive(pid) and not alive(monitor), "both end")
     assert place.log().splitlines()[-1].endswith(f"|daemon_unix|INFO|pid {pid} died, {how}, exiting")
+
+
+def test_the_monitor_starts_a_daemon_again_that_ended_by_an_exception(place):
+    (place.folder / "vswitchd.main.py").write_text(BROKEN)
+    place.program = ["vswitchd.main.py"]
+    pid = place.detach("--monitor", "--no-chdir")
+    (place.folder / "break").touch()
+    wait_until(lambda: "restarting" in place.log() and place.log().count("|cyvswitch ") == 2, "the daemon is back")
+    place.started.append(place.pid())
+    assert "|vswitchd|ERR|ending for a bug\nTraceback" in place.log()
+    assert f"1 crashes: pid {pid} died, killed (Alarm clock), restarting" in place.log()
 
 
 def test_what_counts_as_a_bug():
