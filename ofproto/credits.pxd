@@ -16,13 +16,14 @@ cdef enum CreditKind:
     CREDIT_MISS = 2            # table of bridge_id was looked up in vain
     CREDIT_MAC = 3             # mac, vlan of bridge_id was seen on port
     CREDIT_PATCH = 4           # left bridge_id by patch port `port` into its peer
+    CREDIT_DROP = 5            # was dropped in table of bridge_id for the DropReason in `port`
 
 cdef struct CreditItem:
     uint8_t kind               # CreditKind
     uint8_t table
     uint16_t vlan
     uint32_t bridge_id
-    uint32_t port              # OpenFlow port number
+    uint32_t port              # OpenFlow port number; CREDIT_DROP: DropReason
     uint8_t[6] mac
     Rule *rule                 # one reference held; CREDIT_RULE only
 

@@ -5,10 +5,11 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from datapath.atomic cimport add_u64, drop_u32, raise_i64
+from datapath.drops cimport N_DROP_REASONS
 from ofproto.l2.mac_table cimport mac_find
 from ofproto.rule cimport Table, rule_credit, rule_unref
 from ofproto.switch cimport (
-    Bridge, MacEntry, OfPort, Switch, bridge_port, switch_bridge, switch_read_lock, switch_unlock,
+    Bridge, MacEntry, N_TABLES, OfPort, Switch, bridge_port, switch_bridge, switch_read_lock, switch_unlock,
 )
 
 ctypedef void (*PushFn)(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes,
@@ -78,9 +79,16 @@ cdef void push_patch(const CreditItem *item, Bridge *bridge, uint64_t packets, u
         add_u64(&port.peer.patch_rx_bytes, n_bytes)
 
 
-cdef PushFn[5] PUSH
+cdef void push_drop(const CreditItem *item, Bridge *bridge, uint64_t packets, uint64_t n_bytes,
+        int64_t used_ns) noexcept nogil:
+    if bridge != NULL and item.table < N_TABLES and item.port < N_DROP_REASONS:
+        add_u64(&bridge.drops[item.table * <uint32_t>N_DROP_REASONS + item.port], packets)
+
+
+cdef PushFn[6] PUSH
 PUSH[<int>CREDIT_RULE], PUSH[<int>CREDIT_MISS] = push_rule, push_miss
 PUSH[<int>CREDIT_MAC], PUSH[<int>CREDIT_PATCH] = push_mac, push_patch
+PUSH[<int>CREDIT_DROP] = push_drop
 
 
 cdef void credit_push(Switch *sw, const Credit *credit, uint64_t packets, uint64_t n_bytes,

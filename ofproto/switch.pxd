@@ -89,6 +89,7 @@ cdef struct Bridge:
     (OfPort *)[OFPORT_BUCKETS] by_number
     OfPort *ports
     MacTable macs
+    uint64_t *drops            # packets by table and DropReason, N_TABLES * N_DROP_REASONS, atomic
     uint8_t[6] mac             # of the local port
     bint standalone_normal     # fail mode standalone without a controller: an implicit NORMAL rule at priority 0
     bint forward_bpdu

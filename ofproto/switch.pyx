@@ -10,6 +10,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from datapath.atomic cimport load_seq, load_seq_i64, store_release
+from datapath.drops cimport N_DROP_REASONS
 from datapath.ports.port cimport PORTS_MAX
 from ofproto.l2.mac_table cimport (
     MAC_AGING_S_DEFAULT, MAC_LIMIT_DEFAULT, mac_any_expired, mac_expire, mac_flush, mac_flush_port, mac_set_limit,
@@ -181,6 +182,7 @@ cdef void drop_bridge(Bridge *bridge) noexcept nogil:
         if bridge.tables[i] != NULL:
             table_free(bridge.tables[i])
     mac_table_free(&bridge.macs)
+    free(bridge.drops)
     free(bridge)
 
 
@@ -295,7 +297,11 @@ cdef class SwitchHandle:
         if len(mac) != 6:
             raise ConfigError(f"{name}: a MAC address has 6 bytes")
         bridge = <Bridge *>calloc(1, sizeof(Bridge))
-        if bridge == NULL or mac_table_init(&bridge.macs) < 0:
+        if bridge != NULL:
+            bridge.drops = <uint64_t *>calloc(N_TABLES * N_DROP_REASONS, sizeof(uint64_t))
+        if bridge == NULL or bridge.drops == NULL or mac_table_init(&bridge.macs) < 0:
+            if bridge != NULL:
+                free(bridge.drops)
             free(bridge)
             raise MemoryError
         encoded = name.encode()[:15]
@@ -495,6 +501,18 @@ cdef class BridgeHandle:
         bridge.miss_punt, bridge.ttl_punt, bridge.frag_mode = misses, ttls, frags
         touch(bridge, bridge_tag(bridge))
         switch_edit_end(bridge.sw)
+
+    def drops(self) -> list[tuple[int, int, int]]:
+        """Return what its tables dropped as (table, DropReason, packets), by table; as of the last push of counts."""
+        cdef Bridge *bridge = self.live()
+        cdef uint64_t n
+        cdef int i
+        rows = []
+        for i in range(N_TABLES * N_DROP_REASONS):
+            n = load_seq(&bridge.drops[i])
+            if n:
+                rows.append((i // N_DROP_REASONS, i % N_DROP_REASONS, n))
+        return rows
 
     # -- MAC learning
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ofproto.numbers import OFPP_LOCAL
 from vslib import memory
 from vslib.unixctl import UNLIMITED, CommandError, Fn, JsonFn, Registry
-from vswitchd import dpctl, trace
+from vswitchd import dpctl, drops, trace
 
 if TYPE_CHECKING:
     from vswitchd.bridge import Bridge
@@ -82,20 +82,6 @@ def exit_daemon(daemon: Daemon, args: list[str]) -> str:
     return ""
 
 
-def drop_rows(daemon: Daemon, _args: list[str]) -> list[dict[str, Any]]:
-    """Return the drop counters that are not zero as objects (MO.08)."""
-    from datapath.drops import DROPS
-
-    counts = daemon.core.datapath.stats()["drops"]
-    rows = ((symbol, sentence, counts.get(symbol, 0)) for symbol, sentence in DROPS)
-    return [{"reason": symbol, "packets": count, "text": sentence} for symbol, sentence, count in rows if count]
-
-
-def drops_show(daemon: Daemon, args: list[str]) -> str:
-    """Return what drop_rows has as lines."""
-    return "\n".join(f"{row['packets']:>12}  {row['reason']:<24} {row['text']}" for row in drop_rows(daemon, args))
-
-
 def memory_counts(daemon: Daemon, _args: list[str]) -> dict[str, int]:
     """Return numbers of objects under Open vSwitch's names, and those that other modules have registered (AP.10)."""
     core = daemon.core
@@ -133,7 +119,7 @@ COMMANDS: tuple[Row, ...] = (
         "dpif/show", "", 0, 0,
         lambda daemon, _: dpctl.dpif_show(daemon.core), lambda daemon, _: dpctl.dpif_rows(daemon.core),
     ),
-    Row("drops/show", "", 0, 0, drops_show, drop_rows),
+    Row("drops/show", drops.USAGE, 0, 1, drops.show, drops.rows),
     Row("memory/show", "", 0, 0, memory_show, memory_counts),
 )  # fmt: skip
 

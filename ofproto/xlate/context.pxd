@@ -76,6 +76,7 @@ cdef struct XlateContext:
     uint32_t stack_base        # stack: first value of this bridge
     uint8_t table_id
     uint8_t reason_table       # table of `reason`
+    uint32_t reason_bridge     # ... and bridge
     bint exit                  # action exit: no more actions in this bridge
     bint in_action_set
     bint in_packet_out
@@ -156,6 +157,7 @@ cdef inline void depend(XlateContext *ctx, uint64_t tag) noexcept nogil:
 cdef inline void note_drop(XlateContext *ctx, uint32_t reason) noexcept nogil:
     ctx.reason = reason
     ctx.reason_table = ctx.table_id
+    ctx.reason_bridge = ctx.bridge.id
 
 # The cookie of the rule that a bridge's first table gave, whose credit is entry `first`: packets of the action set are
 # reported with it, as Open vSwitch does.

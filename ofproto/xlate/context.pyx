@@ -50,6 +50,7 @@ cdef void context_start(XlateContext *ctx, ActBuf *acts, uint64_t version, int64
     ctx.depth = ctx.resubmits = ctx.n_outputs = ctx.error = 0
     ctx.set_base = ctx.stack_base = 0
     ctx.table_id = ctx.reason_table = 0
+    ctx.reason_bridge = 0
     ctx.reason = DROP_NO_OUTPUT
     ctx.exit = ctx.in_action_set = ctx.in_packet_out = ctx.miss_rule = ctx.side_effects = False
     ctx.credits.n = ctx.punts.n = ctx.learns.n = ctx.stack.n = ctx.action_set.n = 0

@@ -89,9 +89,11 @@ cdef void run_rule(XlateContext *ctx, Rule *rule, bint deepens) noexcept nogil:
 cdef bint may_go_on(XlateContext *ctx, uint32_t table_id) noexcept nogil:
     if ctx.depth > DEPTH_MAX:          # the first table counts as one
         ctx.error = DROP_RECURSION_TOO_DEEP
+        note_drop(ctx, DROP_RECURSION_TOO_DEEP)
         report_note(ctx, NOTE_TOO_DEEP, 0, 0)
     elif ctx.resubmits > RESUBMITS_MAX:
         ctx.error = DROP_TOO_MANY_RESUBMITS
+        note_drop(ctx, DROP_TOO_MANY_RESUBMITS)
         report_note(ctx, NOTE_TOO_MANY_RESUBMITS, 0, 0)
     elif table_id >= N_TABLES:
         note_drop(ctx, DROP_INVALID_ACTION)

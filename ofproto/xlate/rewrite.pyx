@@ -23,7 +23,8 @@ from ofproto.ofact cimport (
 )
 from ofproto.xlate.apply cimport StepFn
 from ofproto.xlate.context cimport (
-    STACK_MAX, STACK_WORDS, XlateContext, fold, grow_add, is_vlan_slot, read_bytes, touch, write_field, write_slot,
+    STACK_MAX, STACK_WORDS, XlateContext, fold, grow_add, is_vlan_slot, note_drop, read_bytes, touch, write_field,
+    write_slot,
 )
 from ofproto.xlate.record cimport NOTE_QUEUE, NOTE_STACK_FULL, NOTE_STACK_UNDERFLOW, NOTE_UNMET_PREREQS
 from ofproto.xlate.report cimport report_note, report_value
@@ -72,6 +73,7 @@ cdef bint stack_push(XlateContext *ctx, const OfAct *a) noexcept nogil:
     cdef uint32_t done = 0
     if ctx.stack.n >= STACK_MAX:
         ctx.error = DROP_STACK_TOO_DEEP
+        note_drop(ctx, DROP_STACK_TOO_DEEP)
         report_note(ctx, NOTE_STACK_FULL, 0, 0)
         return True
     value = <uint64_t *>grow_add(&ctx.stack, STACK_WORDS * 8, 1)

@@ -17,7 +17,7 @@ from datapath.headers cimport ETH_IPV4, ETH_IPV6, VLAN_PRESENT
 from datapath.packet cimport Packet
 from datapath.ports.port cimport PORTS_MAX
 from datapath.upcall cimport Translation
-from ofproto.credits cimport CREDIT_RULE, CreditItem, PuntInfo, credit_make
+from ofproto.credits cimport CREDIT_DROP, CREDIT_RULE, CreditItem, PuntInfo, credit_make
 from ofproto.l2.mac_table cimport mac_learn
 from ofproto.of_number cimport COOKIE_NONE, OFPP_UNSET
 from ofproto.rule cimport rule_unref
@@ -28,7 +28,7 @@ from ofproto.switch cimport (
 from ofproto.tags cimport tags_hold
 from ofproto.xlate.apply cimport apply_list
 from ofproto.xlate.context cimport (
-    Learn, XlateContext, context_start, cookie_of_first, depend, fold_all, read_bytes,
+    Learn, XlateContext, add_credit, context_start, cookie_of_first, depend, fold_all, read_bytes,
 )
 from ofproto.xlate.emit cimport may_receive
 from ofproto.xlate.record cimport EVENT_BRIDGE
@@ -122,6 +122,12 @@ cdef void put_mask(XlateContext *ctx, Translation *out) noexcept nogil:
 
 
 cdef void put_drop(XlateContext *ctx, Translation *out, uint32_t reason) noexcept nogil:
+    """Make it a program that drops, counted where the last thing happened that kept the packet from going out."""
+    cdef CreditItem *item = add_credit(ctx, CREDIT_DROP, ctx.reason_table)
+    if item != NULL:
+        item.port = reason
+        if ctx.reason_bridge:
+            item.bridge_id = ctx.reason_bridge
     out.acts.n = 0
     out.acts.overflow = False
     out.drop_reason = reason
