@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -226,6 +227,49 @@ def test_a_timeout_ends_it_by_sigalrm_as_the_original(tmp_path, vsctl, environme
         done = run(vsctl, server, "-t1", "wait-until", "bridge", "nope", environment=longer)
     assert done.returncode == -14
     assert done.stderr.endswith("|fatal_signal|WARN|terminating with signal 14 (Alarm clock)\n")
+
+
+def test_a_server_that_restarts_while_we_wait_for_the_switch_is_found_again(tmp_path, vsctl, environment):
+    server = Debians(tmp_path).start()
+    try:
+        command = [vsctl, f"--db={server.target}", "add-br", "br0", "--", "list-br"]
+        waiting = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        asked = ["--bare", "--columns=next_cfg", "find", "Open_vSwitch"]
+        wait_until(lambda: run("ovs-vsctl", server, *asked, environment=environment).stdout == "1\n")
+        server.end()
+        server.start()
+        assert waiting.poll() is None
+        run("ovs-vsctl", server, "set", "Open_vSwitch", ".", "cur_cfg=1", environment=environment)
+        assert waiting.communicate(timeout=10) == ("br0\n", None)
+        assert waiting.returncode == 0
+    finally:
+        server.end()
+
+
+def test_tls_needs_keys_and_works_with_them(tmp_path, vsctl, environment):
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    ask = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run([*ask, "-keyout", key, "-out", cert, "-subj", "/CN=x", "-days", "2"], check=True, capture_output=True)
+    files = ["-p", str(key), "-c", str(cert), "-C", str(cert)]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    database, ready = tmp_path / "db", tmp_path / "sock"
+    subprocess.run(["ovsdb-tool", "create", database, DEBIAN_SCHEMA], check=True)
+    command = ["ovsdb-server", f"--remote=pssl:{port}:127.0.0.1", f"--remote=punix:{ready}", *files, str(database)]
+    server = subprocess.Popen([*command, f"--unixctl={tmp_path}/ctl", "-vconsole:off", "-vsyslog:off"])
+    try:
+        wait_until(ready.exists)
+        line = [vsctl, f"--db=ssl:127.0.0.1:{port}", "--no-wait"]
+        done = subprocess.run(
+            [*line, *files, "add-br", "br0", "--", "list-br"], env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "br0\n", "")
+        done = subprocess.run([*line, "list-br"], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (1, "ovs-vsctl: SSL requires private key to be configured\n")
+    finally:
+        server.terminate()
+        server.wait()
 
 
 @contextlib.contextmanager
