@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WILDCARDS_10 = 0x3FFFFF  # OFPFW_ALL
 MAX_ENTRIES = 1_000_000  # of a table, as told to controllers
+SLICE_NS = 10_000_000  # a dump lets the loop go after this time
 QUEUE_ALL = 0xFFFFFFFF
 METER_ALL = 0xFFFFFFFF
 OFPP_ALL_10 = 0xFFFC  # 1.0 clients name all ports of queue statistics so
@@ -49,8 +50,16 @@ def desc(conn: Connection, request: Request) -> None:
 
 async def _flow_stats(conn: Connection, request: Request, nxst: bool) -> None:
     await conn.bridge.fresh_counts()
-    bodies = conn.bridge.flows.flow_stats(request.data, request.version, nxst, CLOCK.now_ns())
-    await reply_bodies(conn, request, bodies)
+    dump = conn.bridge.flows.flow_dump(request.data, request.version, nxst, CLOCK.now_ns())
+    end_ns, more = CLOCK.now_ns() + SLICE_NS, True
+    while more:
+        body = dump.next_body()
+        more = dump.more
+        conn.session.reply(request, reply_name(request), body, wire.MORE if more else 0)
+        await conn.flush_and_drain()
+        if CLOCK.now_ns() >= end_ns:  # the peer reads as fast as we write
+            await CLOCK.sleep(0)
+            end_ns = CLOCK.now_ns() + SLICE_NS
 
 
 async def flow_stats(conn: Connection, request: Request) -> None:

@@ -31,6 +31,18 @@ class FakeRemoved:
         return bytes([version, kind[0], 0, 8]) + bytes(4)
 
 
+class FakeDump:
+    def __init__(self, bodies):
+        self.bodies = bodies
+
+    @property
+    def more(self):
+        return bool(self.bodies)
+
+    def next_body(self):
+        return self.bodies.pop(0)
+
+
 class FakeFlows:
     """Counts flow-mods and refuses those that end in 0xbb."""
 
@@ -45,8 +57,8 @@ class FakeFlows:
         wrong = [i for i, m in enumerate(msgs) if m[-1] == 0xBB]
         return [], [(i, OpenFlowError("OFPBMC_BAD_FIELD")) for i in wrong]
 
-    def flow_stats(self, request, version, nxst, now_ns):
-        return list(self.bodies)
+    def flow_dump(self, request, version, nxst, now_ns):
+        return FakeDump(list(self.bodies))
 
     def aggregate(self, request):
         return (7, 420, 3)

@@ -361,3 +361,30 @@ def test_no_packet_misses_and_no_credit_is_lost_while_its_flow_is_modified_and_c
             tables.collect(version_of(tables) - 2)
     assert [f.result() for f in forwarders] == [(300_000, 0)] * 2
     assert dump(tables)[0][7] == 600_000
+
+
+def test_a_dump_goes_on_from_body_to_body_over_the_flows_of_its_beginning(tables):  # CH.16
+    for i in range(1500):
+        apply(tables, Mod(ADD, match=(i, i, FULL, FULL), priority=i))
+    expected = tables.flow_stats(wire.flow_request(), 4, False, 0)
+    dump_ = tables.flow_dump(wire.flow_request(), 4, False, 0)
+    bodies = [dump_.next_body()]
+    apply(tables, Mod(DELETE, table=TABLE_ALL))
+    tables.collect(version_of(tables))
+    while dump_.more:
+        bodies.append(dump_.next_body())
+    assert bodies == expected and len(bodies) == 2 and all(len(body) <= 60 * 1024 for body in bodies)
+    tables.flow_dump(wire.flow_request(), 4, False, 0).next_body()  # one that is given up early holds nothing
+
+
+def test_a_hidden_rule_goes_as_it_came(tables):  # CH.10
+    apply(tables, Mod(ADD, match=X, outputs=(1,)))
+    image, full = wire.image(1, 0), wire.image(FULL, 0)
+    tables.add_hidden(180_000, image, full, b"")
+    tables.add_hidden(180_000, image, full, b"")
+    tables.del_hidden(180_001, image, full)
+    assert lookup_flow(tables, 0, image, version_of(tables))[0] == 180_000
+    tables.del_hidden(180_000, image, full)
+    tables.del_hidden(180_000, image, full)
+    assert lookup_flow(tables, 0, image, version_of(tables))[0] == dump(tables)[0][1]
+    assert tables.n_flows == 1

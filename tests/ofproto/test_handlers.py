@@ -384,7 +384,7 @@ async def test_errors_of_flow_statistics_are_answered(rig, c):
     def refuse(*args):
         raise OpenFlowError("OFPBMC_BAD_LEN")
 
-    rig.bridge.flows.flow_stats = refuse
+    rig.bridge.flows.flow_dump = refuse
     assert error_of(await c.ask(stat(4, 1, bytes(40))))[:2] == (4, 1)
 
 
