@@ -63,7 +63,7 @@ class Daemon:
         self.unixctl = unixctl.Server(PROGRAM, self.registry)
         self.core: Core
         self.links: LinkFollower
-        self.devices: restore.OwnedDevices
+        self.devices: restore.Devices
         self._leave: asyncio.Event
         self._cleanup = False
         self._errors: dict[str, str] = {}
@@ -104,7 +104,7 @@ class Daemon:
         self.links = LinkFollower(self.core, self._apply_again, self._poke.set)
         self.core.start()
         self.core.datapath.hold(True)
-        self.devices = restore.OwnedDevices()
+        self.devices = restore.Devices()
         restore.remove_stale_sockets()
         try:
             commands.register(self, self.registry)
@@ -210,7 +210,7 @@ class Daemon:
         """Make the switch like the database says and report back."""
         self._retry = False
         self._current = self._restored(desired.read(self.idl.tables))
-        wanted = restore.owned_names(self._current)
+        wanted = restore.noted(self._current)
         self.devices.expect(wanted)
         try:
             self._errors = await reconfigure(self.core, self._current)

@@ -1,9 +1,10 @@
-"""What outlives a daemon that was killed: devices of its own and sockets; the next one takes or removes them.
+"""What outlives a daemon that was killed: devices of its own, filters on others, sockets; the next one removes them.
 
-Internal and TAP devices are persistent. A daemon that is killed between a committed del-port and the removal of its
-device could not tell the next one of it: the database does not know the port any more. So the names of all devices that
-the configuration makes ours are in a file of the run directory before the first of them is made, and leave it after
-they are gone. Reboots take both, the devices and the run directory. Thread rule: control thread.
+Internal and TAP devices are persistent, and a device that is a port may bear a filter that hides its frames from the
+host's stack. A daemon that is killed between a committed del-port and the clearing up could not tell the next one of
+it: the database does not know the port any more. So the names of all devices that the configuration makes or takes are
+in a file of the run directory before that happens, and leave it when they have been given up. Reboots take both, the
+devices and the run directory. Thread rule: control thread.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-from collections.abc import Iterable
+from typing import NamedTuple
 
-from datapath.ports import namespace, netdev, tun
+from datapath.ports import namespace, netdev, silence, tun
 from vslib import dirs, stream_unix, vlog
 from vslib.errors import ConfigError
 from vswitchd.desired import Desired
@@ -24,17 +25,27 @@ log = vlog.get("vswitchd")
 
 FILE = "ovs-vswitchd.devices"
 SOCKETS = ("ovs-vswitchd.*.ctl", "*.mgmt", "*.snoop")
+OURS, TAKEN = "ours", "taken"  # made by us; made by others and a port of ours
 
 
-def owned_names(desired: Desired) -> frozenset[str]:
-    """Return the names of the devices that are made for this configuration, and go with it."""
+class Noted(NamedTuple):
+    """One line of the file: OURS or TAKEN, and the device's name."""
+
+    how: str
+    name: str
+
+
+def noted(desired: Desired) -> frozenset[Noted]:
+    """Return the devices that are made or taken for this configuration."""
     found = set()
     for bridge in desired.bridges.values():
         for port in bridge.ports:
             for interface in port.interfaces:
-                kind = KINDS.get(effective_kind(interface, bridge))
-                if kind is not None and kind.owned:
-                    found.add(interface.name)
+                kind = effective_kind(interface, bridge)
+                if kind in KINDS and KINDS[kind].owned:
+                    found.add(Noted(OURS, interface.name))
+                elif kind == "system":
+                    found.add(Noted(TAKEN, interface.name))
     return frozenset(found)
 
 
@@ -51,60 +62,66 @@ def remove_stale_sockets() -> None:
                 log.dbg("%s: %s", path, error)
 
 
-class OwnedDevices:
+class Devices:
     """The list in the run directory."""
 
     def __init__(self) -> None:
         self.path = os.path.join(dirs.rundir(), FILE)
         self._is_first = True
-        self._names: frozenset[str] = frozenset()
+        self._noted: frozenset[Noted] = frozenset()
         with contextlib.suppress(FileNotFoundError), open(self.path, encoding="utf-8") as lines:
-            self._names = frozenset(line.rstrip("\n") for line in lines if line.endswith("\n"))
+            words = [line.rstrip("\n").partition(" ") for line in lines if line.endswith("\n")]
+            self._noted = frozenset(Noted(how, name) for how, _, name in words if name)
 
-    def expect(self, wanted: frozenset[str]) -> None:
-        """Note the devices that are about to be made; before the first of them is."""
-        self._write(self._names | wanted)
+    def expect(self, wanted: frozenset[Noted]) -> None:
+        """Note the devices that are about to be made or taken; before the first of them is."""
+        self._write(self._noted | wanted)
 
-    def settle(self, wanted: frozenset[str]) -> None:
-        """Remove what is left of devices that are not wanted any more, and forget them."""
-        # Only at the first time: later `reconfigure` has removed them, wherever they were, by their descriptors.
-        everywhere, self._is_first = self._is_first, False
-        self._write(wanted | self._left(self._names - wanted, everywhere))
+    def settle(self, wanted: frozenset[Noted]) -> None:
+        """Clear up what is left of devices that are not wanted any more, and forget them."""
+        # Only at the first time thoroughly: later `reconfigure` has done it, wherever they were, by their descriptors.
+        thoroughly, self._is_first = self._is_first, False
+        self._write(wanted | self._left(self._noted - wanted, thoroughly))
 
     def remove_all(self) -> None:
         """Remove every device that is ours (`exit --cleanup`)."""
-        self._write(self._left(self._names, everywhere=True))
+        self._write(self._left(self._noted, thoroughly=True))
 
-    def _left(self, names: frozenset[str], everywhere: bool) -> frozenset[str]:
-        """Remove devices; returns the names of those that could not be removed."""
-        return frozenset(name for name in names if not _remove(name, everywhere))
+    def _left(self, given_up: frozenset[Noted], thoroughly: bool) -> frozenset[Noted]:
+        """Clear up devices; returns those that could not be."""
+        left = set()
+        for each in given_up:
+            try:
+                if each.how == OURS:
+                    _remove(each.name, thoroughly)
+                elif thoroughly and netdev.exists(each.name):
+                    silence.reclaim(each.name, netdev.ifindex(each.name))
+            except (ConfigError, OSError) as error:
+                log.warn("%s: could not clear it up: %s", each.name, error)
+                if netdev.exists(each.name):
+                    left.add(each)
+        return frozenset(left)
 
-    def _write(self, names: Iterable[str]) -> None:
-        after = frozenset(names)
-        if after == self._names:
+    def _write(self, after: frozenset[Noted]) -> None:
+        if after == self._noted:
             return
         temporary = self.path + ".tmp"
         try:
             with open(temporary, "w", encoding="utf-8") as file:
-                file.write("".join(f"{name}\n" for name in sorted(after)))
+                file.write("".join(f"{each.how} {each.name}\n" for each in sorted(after)))
             os.replace(temporary, self.path)
         except OSError as error:
             log.warn("%s: could not write the list of our devices: %s", self.path, error.strerror)
-        self._names = after
+        self._noted = after
 
 
-def _remove(name: str, everywhere: bool) -> bool:
-    """Remove a device that bears our mark, `everywhere`: from other namespaces, too; return whether it is gone."""
-    try:
-        if netdev.classify(name) == "internal":
-            netdev.delete_if_exists(name)
-        elif everywhere and (moved := tun.find_renamed(name)) is not None:
-            path, there = moved
-            namespace.call_in(path, lambda: netdev.delete_if_exists(there))
-        else:
-            return True
-        log.info("removed device %s, which is not configured any more", name)
-    except (ConfigError, OSError) as error:
-        log.warn("%s", error)
-        return not netdev.exists(name)
-    return True
+def _remove(name: str, everywhere: bool) -> None:
+    """Remove a device that bears our mark, `everywhere`: from other namespaces, too. Raises ConfigError, OSError."""
+    if netdev.classify(name) == "internal":
+        netdev.delete_if_exists(name)
+    elif everywhere and (moved := tun.find_renamed(name)) is not None:
+        path, there = moved
+        namespace.call_in(path, lambda: netdev.delete_if_exists(there))
+    else:
+        return
+    log.info("removed device %s, which is not configured any more", name)

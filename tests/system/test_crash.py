@@ -108,15 +108,23 @@ def test_a_daemon_killed_two_hundred_times_loses_nothing(tmp_path):
 
 
 def test_devices_whose_ports_went_while_no_daemon_ran_are_removed(tmp_path):
-    """One here, one that was moved away; a device of the same name that is not ours stays (PT.03)."""
-    bridge, here, other = device("cb"), device(), device()
+    """One here, one that was moved away; a device of the same name that is not ours stays (PT.03).
+
+    A device that was taken gets its frames back: the filter of a daemon without CAP_BPF outlives it.
+    """
+    bridge, here, other, taken = device("cb"), device(), device(), device()
     with stock_server(tmp_path / "run") as server, running(tmp_path / "run") as daemon, namespace() as away:
         daemon.vsctl("add-br", bridge)
         for name in (here, other):
             daemon.vsctl("add-port", bridge, name, "--", "set", "interface", name, "type=internal")
+        crash_rig.make_veth(daemon.place, taken)
+        daemon.place.run("tc", "qdisc", "add", "dev", taken, "clsact")
+        daemon.vsctl("add-port", bridge, taken)
+        assert "chain 0" in daemon.place.run("tc", "filter", "show", "dev", taken, "ingress").stdout
         with host(daemon, bridge, "internal", "10.1.0.9/24") as moved:
             daemon.kill()
-            daemon.vsctl("--no-wait", "del-port", moved.port, "--", "del-port", here, "--", "del-port", other)
+            gone = (moved.port, here, other, taken)
+            daemon.vsctl("--no-wait", *(word for name in gone for word in ("--", "del-port", name)))
             daemon.place.ip("link", "del", other)
             daemon.place.ip("link", "add", other, "type", "veth", "peer", "name", f"{other}x", "netns", away.name)
             daemon.launch()
@@ -124,6 +132,7 @@ def test_devices_whose_ports_went_while_no_daemon_ran_are_removed(tmp_path):
             assert crash_rig.devices(daemon) == {bridge}
             assert moved.device not in moved.place.ip("-br", "link")
             assert other in daemon.place.ip("-br", "link")
+            assert daemon.place.run("tc", "filter", "show", "dev", taken, "ingress").stdout == ""
         daemon.appctl("exit", "--cleanup")
         daemon.wait_process()
         assert crash_rig.devices(daemon) == set()
