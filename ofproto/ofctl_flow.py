@@ -173,11 +173,12 @@ class _Settings:
                 raise ConfigError("flow additions cannot use a cookie mask")
             self.found["cookie"], self.found["cookie_mask"] = wide_number(text), wide_number(mask)
             if self.found["cookie_mask"]:
+                self.found.setdefault("new_cookie", COOKIE_NONE)  # what is found by its cookie keeps it
                 self.formats &= formats.NXM_OF11_UP
         elif self.command in (ADD, MODIFY, MODIFY_STRICT):
             self.found["new_cookie"] = wide_number(text)
         else:
-            raise ConfigError("cannot set cookie (to match on a cookie, specify a mask, e.g. cookie=1/-1)")
+            raise ConfigError(f"cannot set cookie (to match on a cookie, specify a mask, e.g. cookie={value}/-1)")
 
     def out_port(self, key: str, value: str, ports: Ports) -> None:
         """Take in which port flows must output to."""
@@ -476,7 +477,3 @@ def read_file(reader: FlowReader, name: str, lines: Iterable[str], command: int 
             except ConfigError as error:
                 raise ConfigError(f"{name}:{number}: {error}") from None
 
-
-def with_cookie(flow: FlowMod) -> FlowMod:
-    """Return the flow with the cookie that a modification gives where it did not say one: none in particular."""
-    return flow._replace(new_cookie=COOKIE_NONE) if flow.command in (MODIFY, MODIFY_STRICT) else flow

@@ -163,7 +163,8 @@ def packet_text(frame: bytes) -> str:
     end = reader(frame[at:], fields) if reader else ""
     text = format_match(*_key(fields))
     if tags:
-        second = f"vlan_tci1=0x{tags[1] if len(tags) > 1 else 0:04x}"
+        inner = tags[1] if len(tags) > 1 else 0
+        second = f"dl_vlan1={inner & 0xFFF},dl_vlan_pcp1={inner >> 13}" if inner else "vlan_tci1=0x0000"
         text = _after(text, "dl_vlan_pcp=", second)
     return text + end
 

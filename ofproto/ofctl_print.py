@@ -319,7 +319,7 @@ def tables_text(rows: list[Row]) -> str:
         if previous is not None and {**previous, "table_id": 0} == {**row, "table_id": 0}:
             ditto.append(row["table_id"])
             continue
-        text += _ditto(ditto) + _table_lines(row, previous)
+        text += _ditto(ditto) + ("\n" if ditto else "") + _table_lines(row, previous)
         ditto, previous = [], row
     return text + _ditto(ditto)
 

@@ -270,7 +270,6 @@ class Connection:
 
         Reading goes on while sending, as a switch that cannot get rid of its errors would stop reading.
         """
-        barrier = self.build("OFPT_BARRIER_REQUEST")
         pending: list[bytes] = []
         size = 0
         for edit in edits:
@@ -279,6 +278,7 @@ class Connection:
             if size >= CHUNK_BYTES:
                 self._send_and_read(b"".join(pending), on_reply)
                 pending, size = [], 0
+        barrier = self.build("OFPT_BARRIER_REQUEST")
         self._send_and_read(b"".join(pending) + barrier, on_reply)
         while True:
             found = self.receive()

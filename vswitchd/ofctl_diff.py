@@ -77,8 +77,24 @@ def _text(version: Version, names: Names) -> str:
     return f"{table}{match}{''.join(words)} actions={runs_text(row['runs'], names)}"
 
 
+def _ordered(a: dict[Place, Version], b: dict[Place, Version]) -> list[Place]:
+    """Return all places by table, in a table by mask, those with the highest priority first, as a classifier has it."""
+    highest: dict[tuple[int, bytes], int] = {}
+    both = b | a
+    for place, version in both.items():
+        group = place[0], version.row["key"][1]
+        highest[group] = max(highest.get(group, 0), -place[1])
+    first = {group: number for number, group in enumerate(highest)}
+
+    def key(place: Place) -> tuple[int, int, int]:
+        group = place[0], both[place].row["key"][1]
+        return place[0], -highest[group], first[group]
+
+    return sorted(a | b, key=key)
+
+
 def _differences(a: dict[Place, Version], b: dict[Place, Version]) -> Iterator[tuple[str, Version]]:
-    for place in sorted(a.keys() | b.keys()):
+    for place in _ordered(a, b):
         old, new = a.get(place), b.get(place)
         if old is not None and new is not None and old[:5] == new[:5]:
             continue

@@ -96,11 +96,19 @@ def _print_flows(settings: Settings, rows: list[Row], names: ofctl_print.Names) 
     if settings.json:
         put(ofctl_json.dumps([ofctl_json.flow(row, names) for row in rows]))
     else:
+        for row in rows:
+            row.pop("idle_age", None)  # as ovs-ofctl: only whole messages are printed with ages
+            row.pop("hard_age", None)
         sys.stdout.writelines(ofctl_print.flow_text(row, names, settings.stats) + "\n" for row in rows)
 
 
 def _sorted(settings: Settings, rows: list[Row]) -> list[Row]:
-    """Sort by the fields of --sort and --rsort, the first most important; without a field a flow comes last."""
+    """Sort by the fields of --sort and --rsort, the first most important; without a field a flow comes last.
+
+    What is equal then is sorted by falling priority.
+    """
+    if settings.sort:
+        rows = sorted(rows, key=lambda flow: -int(flow["priority"]))
     for name, downwards in reversed(settings.sort):
         row = ofctl_flow.field_named(name) if name else None
         sign = -1 if downwards else 1

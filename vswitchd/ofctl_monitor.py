@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 import sys
-import time
 from collections.abc import Callable
+from time import localtime, strftime
 
 from ofproto import messages, ofctl_async, ofctl_json
 from ofproto.errors import OpenFlowError
@@ -69,9 +69,11 @@ def _show(settings: Settings, message: bytes, names: Names) -> None:
         sys.stdout.flush()
         return
     if settings.timestamp:
-        now = time.time_ns()
-        clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now // 10**9))
-        sys.stderr.write(f"{clock}.{now // 10**6 % 1000:03d}: ")
+        from vslib.clock import CLOCK  # takes longer to import than all the rest, so only where it is needed
+
+        now_ms = CLOCK.wall_ms()
+        stamp = strftime("%Y-%m-%d %H:%M:%S", localtime(now_ms // 1000))
+        sys.stderr.write(f"{stamp}.{now_ms % 1000:03d}: ")
     sys.stderr.write(message_text(message, names))
     sys.stderr.flush()
 
