@@ -239,11 +239,15 @@ class Reader:
         )
 
     def controller(self, row: Any) -> DesiredController:
+        probe_ms = row.inactivity_probe
+        if probe_ms is not None and probe_ms < 0:
+            self.problem(f"controller {row.target}: inactivity_probe={probe_ms} is negative; using 5000")
+            probe_ms = None
         return DesiredController(
             row=row.uuid,
             target=row.target,
             max_backoff_ms=row.max_backoff,
-            inactivity_probe_ms=row.inactivity_probe,
+            inactivity_probe_ms=probe_ms,
             kind=row.type,
         )
 
