@@ -1,6 +1,7 @@
 """Reading the text of a packet's key as the datapath's flows have it: `in_port(1),eth(src=...),eth_type(0x0800),...`.
 
-The words are those of dp_text.py (GROUPS), which writes the form. Masks are not read: what is left out is zero.
+The words are those of dp_text.py (GROUPS), which writes the form. What is left out is zero. Masks are skipped, so that
+the key of a line of `dpctl/dump-flows` can be read as it is.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def _mac(text: str) -> int:
 
 
 def _number(text: str) -> int:
+    text = text.partition("/")[0]
     return int(text, 16) if text[:2].lower() == "0x" else int(text)
 
 
@@ -80,7 +82,7 @@ class _Reader:
         for part in filter(None, inside.split(",")):
             label, _, text = part.strip().partition("=")
             field = fields[label]
-            value = _READERS.get(id(field.format), _number)(text)
+            value = _READERS.get(id(field.format), _number)(text.partition("/")[0])
             self.put(field.slot, value, field.shift, field.bits)
 
     def in_port(self, inside: str) -> None:
@@ -91,7 +93,7 @@ class _Reader:
         self.put("packet_type", _number(namespace) << 16 | _number(kind))
 
     def eth_type(self, inside: str) -> None:
-        value = _number(inside.partition("/")[0])
+        value = _number(inside)
         self.put("eth_type", value or ETH_NONE)
 
     def vlan(self, inside: str) -> None:
@@ -118,7 +120,7 @@ class _Reader:
 
     def flags(self, slot: str, names: tuple[str, ...], inside: str) -> None:
         if inside[:1].isdigit():
-            self.put(slot, _number(inside.partition("/")[0]))
+            self.put(slot, _number(inside))
             return
         # `syn|ack`, or a sign before each: `+syn-ack`
         words = re.findall(r"\+([^+-]+)", inside) if inside[:1] in ("+", "-") else inside.split("|")

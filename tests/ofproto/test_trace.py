@@ -155,6 +155,21 @@ def test_the_datapath_form_of_a_key_is_read_as_it_is_written(data: st.DataObject
     assert parse_key(format_key(key, b"\xff" * KEY_BYTES)) == key
 
 
+@given(st.data())
+def test_the_key_of_a_megaflow_is_read_with_its_masks_left_out(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from([packet for case in CASES[:4] for packet in case.packets if " " not in packet]))
+    key = put_slot(parse_exact(text)[:KEY_BYTES], "in_port", 7)
+    mask = data.draw(st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES))
+    for name in ("in_port", "eth_type", "nw_proto", "nw_frag"):
+        mask = put_slot(mask, name, (1 << 8 * PLACES[name].slot.n_bytes) - 1)
+    masked = bytes(k & m for k, m in zip(key, mask, strict=True))
+    for name in ("vlan_tci", "vlan2_tci"):
+        masked = put_slot(masked, name, slot_of(key, name) and slot_of(masked, name) | 0x1000)
+    read = parse_key(format_key(masked, mask))
+    for name in ("eth_src", "eth_dst", "ip_src", "ipv6_dst", "nw_ttl", "tp_src", "arp_sha", "vlan_tci", "in_port"):
+        assert slot_of(read, name) in (slot_of(masked, name), 0), name
+
+
 @given(st.text(alphabet="in_port(1),eth=:/x0afdlvncip4 ", max_size=60))
 def test_any_text_is_a_key_or_a_named_mistake(text: str) -> None:
     try:

@@ -218,3 +218,19 @@ def test_the_datapath_id_is_configured_or_the_mac_address(wires: Wires) -> None:
     assert wires.br.running.description.dp_desc == "a switch" and wires.br.running.description.serial_num == "7"
     wires.br.set(other_config={})
     assert wires.br.running.datapath_id == int.from_bytes(mac, "big")
+
+
+@pytest.mark.parametrize(("row", "match", "actions", "before", "after"), WRITES, ids=[f"{r[0]} {r[2]}" for r in WRITES])
+def test_a_megaflow_traced_as_it_is_dumped_gives_its_own_actions(
+    row: str, match: str, actions: str, before: Packet, after: Packet,
+) -> None:
+    """AP.13, AP.31: the cache holds what translation says of the packets that it is for."""
+    end = "" if "resubmit" in actions else ",b"
+    with Switch() as switch:
+        wires = Wires(switch)
+        wires.flows(f"{match + ',' if match else ''}actions={actions}{end}", *BEHIND)
+        wires.through(before)
+        _, line = switch.appctl("dpctl/dump-flows").splitlines()
+        key, _, rest = line.partition(", packets:")
+        text = switch.appctl("ofproto/trace", key).rstrip("\n")
+    assert text.rpartition("Datapath actions: ")[2] == rest.rpartition("actions:")[2]
