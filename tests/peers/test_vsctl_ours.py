@@ -249,7 +249,8 @@ def test_a_server_that_restarts_while_we_wait_for_the_switch_is_found_again(tmp_
 def test_tls_needs_keys_and_works_with_them(tmp_path, vsctl, environment):
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     ask = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subprocess.run([*ask, "-keyout", key, "-out", cert, "-subj", "/CN=x", "-days", "2"], check=True, capture_output=True)
+    ask += ["-subj", "/CN=x", "-days", "2", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(ask, check=True, capture_output=True)
     files = ["-p", str(key), "-c", str(cert), "-C", str(cert)]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
