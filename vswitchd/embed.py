@@ -67,7 +67,8 @@ class Switch:
             self._loop.close()
             raise
         self._registry = unixctl.Registry()
-        commands.register(self, self._registry)  # type: ignore[arg-type]  # the commands need `core` only
+        commands.register(self, self._registry)  # type: ignore[arg-type]  # they need `core`, all but one:
+        self._registry.unregister("exit")
 
     async def _open(self) -> None:
         self._server = Server(inline_sync=True)

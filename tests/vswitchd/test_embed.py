@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
+from scapy.utils import RawPcapReader
 
 from ofproto.errors import OpenFlowError
 from vslib.clock import CLOCK
@@ -85,6 +86,26 @@ class TestExample:
             assert threading.active_count() == threads
         assert len(os.listdir("/proc/self/fd")) == descriptors
         assert os.listdir(".") == files
+
+    def test_threads_may_have_one_each(self):
+        def play(results: list) -> None:
+            for _ in range(10):
+                with Switch() as sw:
+                    br = sw.add_bridge("br0")
+                    a, b = br.add_port("a"), br.add_port("b")
+                    for _ in range(5):
+                        sw.advance(2.5)
+                        a.send(frame())
+                    results.append((b.recv_all(), sw.now, br.dump_flows(), sw.dump_megaflows(), br.fdb()))
+
+        results: list = []
+        threads = [threading.Thread(target=play, args=(results,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(results) == 40 and all(result == results[0] for result in results)
+        assert results[0][:2] == ([frame()] * 5, 12.5)
 
     def test_a_closed_switch_says_so(self):
         sw = Switch()
@@ -347,6 +368,7 @@ class TestConfiguration:
             (lambda sw, br: br.port("a").send(b"short"), "a frame of 5 bytes is shorter than an Ethernet header"),
             (lambda sw, br: br.port("a").send(bytes(200_000)), "a frame of 200000 bytes is not in"),
             (lambda sw, br: sw.appctl("fdb/show", "br9"), "no such bridge"),
+            (lambda sw, br: sw.appctl("exit"), '"exit" is not a valid command'),
         ],
     )
     def test_wrong_wishes_are_named_and_change_nothing(self, switch, use, words):
@@ -408,8 +430,40 @@ class TestConfiguration:
     def test_management_commands_answer_as_in_the_daemon(self, switch):
         br = switch.add_bridge("br0")
         br.add_port("a").send(frame())
-        assert switch.appctl("fdb/show", "br0").split() == "port VLAN MAC Age 1 0".split() + [H1, "0"]
+        assert switch.appctl("fdb/show", "br0").split()[4:] == ["1", "0", H1, "0"]
         assert "port 2: a" in switch.appctl("dpctl/show")
+
+    def test_a_flow_is_traced_by_port_names(self, switch):
+        br = switch.add_bridge("br0", fail_mode="secure")
+        br.add_port("a"), br.add_port("b")
+        br.add_flow("in_port=a,actions=b")
+        text = switch.trace(br, "in_port=a,tcp")
+        assert " 0. in_port=1, priority 32768\n    output:2\n" in text and "Megaflow:" in text
+        assert br.flows()[0].n_packets == 0
+
+    def test_a_new_address_of_the_bridge_is_taken_over(self, switch):
+        br = switch.add_bridge("br0")
+        br.set(other_config={"hwaddr": "02:11:22:33:44:55"})
+        assert switch.get("Bridge", "br0", "datapath_id") == "0000021122334455"
+        assert br.local.mac == bytes.fromhex("021122334455")
+
+    def test_measuring_ports_are_those_of_the_daemon(self, switch, tmp_path):
+        br = switch.add_bridge("br0", fail_mode="secure")
+        out = br.add_port("out", type="pcap", options={"tx_pcap": str(tmp_path / "1.pcap")})
+        sink = br.add_port("sink", type="null")
+        br.add_flow("actions=out,sink")
+        switch.advance(3.5)
+        br.add_port("a").send(frame(), frame(H2, H1))
+        with RawPcapReader(str(tmp_path / "1.pcap")) as reader:  # written already, at the switch's time of day
+            records = [(bytes(data), meta.sec, meta.usec) for data, meta in reader]
+        now_ms = switch.clock.wall_ms()
+        assert records == [(data, now_ms // 1000, now_ms % 1000 * 1000) for data in (frame(), frame(H2, H1))]
+        assert sink.stats["tx_packets"] == 2
+        out.set(options={"tx_pcap": str(tmp_path / "2.pcap")})
+        br.add_port("src", type="pcap", options={"rx_pcap": str(tmp_path / "1.pcap")})
+        assert (tmp_path / "2.pcap").stat().st_size == (tmp_path / "1.pcap").stat().st_size
+        with pytest.raises(ConfigError, match="would never come to rest"):
+            br.add_port("x", type="pcap", options={"rx_pcap": str(tmp_path / "1.pcap"), "infinite_rx": "true"})
 
     def test_ports_and_bridges_come_and_go(self, switch):
         for _ in range(3):
