@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 NONE, REQUIRED, OPTIONAL = 0, 1, 2  # whether an option has an argument
 
+# Options after which a program says something of itself and exits: what follows is not looked at.
+LAST = ("help", "version", "option")
+
 Found = tuple[str, "str | None"]
 
 
@@ -22,7 +25,8 @@ def parse(
     """Return the options in ``words``, as (long name, argument or None), and the words left.
 
     ``long`` maps names without dashes to NONE, REQUIRED or OPTIONAL; ``short`` maps letters to long names. Options end
-    at ``--`` and, unless ``permute``, at the first other word. Raises ConfigError with getopt's text for a wrong one.
+    at ``--``, after one of LAST and, unless ``permute``, at the first other word. Raises ConfigError with getopt's text
+    for a wrong one.
     """
     found: list[Found] = []
     rest: list[str] = []
@@ -30,6 +34,8 @@ def parse(
     while at < len(words):
         word = words[at]
         at += 1
+        if found and found[-1][0] in LAST:
+            return found, rest + list(words[at - 1 :])
         if word == "--":
             return found, rest + list(words[at:])
         if word.startswith("--"):
@@ -85,6 +91,8 @@ def _short(
             raise ConfigError(f"invalid option -- '{letter}'")
         if long[name] == NONE:
             found.append((name, None))
+            if name in LAST:
+                return at
             continue
         if letters[place:] or long[name] == OPTIONAL:
             found.append((name, letters[place:] or None))

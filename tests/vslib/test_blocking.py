@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vslib import blocking, getopt_long, json_light
+from vslib import blocking, getopt_long, json_light, stream_tls
 from vslib.blocking import Disconnected, JsonConnection, ReplyError
 from vslib.errors import ConfigError, PeerError
 
@@ -32,7 +34,7 @@ def listening(family: int, address):
 
         def echo() -> None:
             peer, _ = server.accept()
-            with peer:
+            with peer, contextlib.suppress(ConnectionError):
                 while data := peer.recv(100):
                     peer.sendall(data)
 
@@ -82,6 +84,51 @@ def test_failures_to_connect_have_the_text_of_messages(target, error, text):
     with pytest.raises(error) as failed:
         blocking.connect(target)
     assert text in str(getattr(failed.value, "strerror", None) or failed.value)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make keys")
+def test_tls_is_spoken_with_the_keys_given(tmp_path):
+    key, certificate = tmp_path / "key", tmp_path / "cert"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=cyvswitch", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    served = []
+
+    def serve(server: socket.socket) -> None:
+        peer, _ = server.accept()
+        try:
+            with context.wrap_socket(peer, server_side=True) as safe:
+                served.append(safe.recv(3))
+                safe.sendall(b"def")
+        except ssl.SSLError as error:
+            served.append(error.reason)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = f"ssl:127.0.0.1:{server.getsockname()[1]}"
+        for authority in (str(certificate), "none"):
+            thread = threading.Thread(target=serve, args=(server,))
+            thread.start()
+            sock = blocking.connect(target, timeout_s=5, tls=blocking.TlsKeys(str(key), str(certificate), authority))
+            sock.sendall(b"abc")
+            assert sock.recv(10) == b"def"
+            sock.close()
+            thread.join()
+    assert served == [b"abc", b"abc"]
+    with listening(socket.AF_INET, ("127.0.0.1", 0)) as (_, port), pytest.raises(OSError, match="Protocol error"):
+        blocking.connect(f"ssl:127.0.0.1:{port}", timeout_s=5, tls=blocking.TlsKeys(str(key), str(certificate), "none"))
+
+
+@pytest.fixture(autouse=True)
+def no_tls():
+    """Leave no keys to the tests that follow."""
+    yield
+    stream_tls.configure()
 
 
 @pytest.fixture
@@ -229,16 +276,18 @@ def test_what_is_no_json_is_a_value_error(text):
 
 # -- options -----------------------------------------------------------------------------------------------------------
 
-LONG = {"target": 1, "timeout": 1, "help": 0, "verbose": 2}
-SHORT = {"t": "target", "h": "help", "v": "verbose"}
+LONG = {"target": 1, "timeout": 1, "quiet": 0, "verbose": 2, "help": 0}
+SHORT = {"t": "target", "q": "quiet", "v": "verbose", "h": "help"}
 
 
 @pytest.mark.parametrize(
     ("words", "found", "rest"),
     [
         ("-t a b", [("target", "a")], ["b"]),
-        ("-ta b -h", [("target", "a")], ["b", "-h"]),
-        ("-ht a", [("help", None), ("target", "a")], []),
+        ("-ta b -q", [("target", "a")], ["b", "-q"]),
+        ("-qt a", [("quiet", None), ("target", "a")], []),
+        ("-q --help -x", [("quiet", None), ("help", None)], ["-x"]),
+        ("-hx --wrong", [("help", None)], ["--wrong"]),
         ("--target=a --targ b c", [("target", "a"), ("target", "b")], ["c"]),
         ("-v x", [("verbose", None)], ["x"]),
         ("-vx --verbose y", [("verbose", "x"), ("verbose", None)], ["y"]),
@@ -252,8 +301,8 @@ def test_options_are_read_as_getopt_reads_them(words, found, rest):
 
 
 def test_options_behind_other_words_are_found_when_asked_for():
-    assert getopt_long.parse(["a", "-h", "b", "--", "-h"], LONG, SHORT, permute=True) == (
-        [("help", None)], ["a", "b", "-h"]
+    assert getopt_long.parse(["a", "-q", "b", "--", "-q"], LONG, SHORT, permute=True) == (
+        [("quiet", None)], ["a", "b", "-q"]
     )  # fmt: skip
 
 
@@ -261,10 +310,10 @@ def test_options_behind_other_words_are_found_when_asked_for():
     ("words", "text"),
     [
         ("-x", "invalid option -- 'x'"),
-        ("-hx", "invalid option -- 'x'"),
+        ("-qx", "invalid option -- 'x'"),
         ("-t", "option requires an argument -- 't'"),
         ("--target", "option '--target' requires an argument"),
-        ("--help=3", "option '--help' doesn't allow an argument"),
+        ("--quiet=3", "option '--quiet' doesn't allow an argument"),
         ("--wrong=1", "unrecognized option '--wrong=1'"),
         ("--t", "option '--t' is ambiguous; possibilities: '--target' '--timeout'"),
     ],
