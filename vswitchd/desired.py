@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from datapath.datapath import DEFAULT_FLOW_LIMIT, DEFAULT_MAX_IDLE_MS
+
 TABLES: dict[str, list[str] | None] = {
     "Open_vSwitch": None,
     "Bridge": None,
@@ -122,13 +124,18 @@ class DesiredBridge:
 
 @dataclass
 class Desired:
-    """The whole configuration. next_cfg is what to write to cur_cfg once it is real; problems are lines for the log."""
+    """The whole configuration. next_cfg is what to write to cur_cfg once it is real; problems are lines for the log.
+
+    flow_limit: most megaflows; max_idle_ms: how long one that no packet uses is kept.
+    """
 
     root: uuid.UUID | None = None
     next_cfg: int = 0
     other_config: Mapping[str, str] = field(default_factory=dict)
     bridges: dict[str, DesiredBridge] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    flow_limit: int = DEFAULT_FLOW_LIMIT
+    max_idle_ms: int = DEFAULT_MAX_IDLE_MS
 
 
 def parse_mac(text: str | None) -> bytes | None:
@@ -298,7 +305,10 @@ class Reader:
             root.next_cfg,
             dict(root.other_config),
         )
-        self.flag("Open_vSwitch", root.other_config, "flow-restore-wait")
+        where, other = "Open_vSwitch", root.other_config
+        self.flag(where, other, "flow-restore-wait")
+        self.desired.flow_limit = self.number(where, other, "flow-limit", DEFAULT_FLOW_LIMIT, 1, 1 << 30)
+        self.desired.max_idle_ms = self.number(where, other, "max-idle", DEFAULT_MAX_IDLE_MS, 500, 1 << 31)
         for row in self.rows("Bridge", root.bridges):
             if "/" in row.name or not row.name or len(row.name) > 15:
                 self.problem(f'ignoring bridge with invalid name "{row.name}"')

@@ -327,6 +327,13 @@ async def configure_bridges(change: Change) -> None:
         change.core.bridges[name].configure(wanted)
 
 
+async def limit_caches(change: Change) -> None:
+    datapath, wanted = change.core.datapath, change.desired
+    datapath.max_idle_ms = wanted.max_idle_ms
+    if datapath.flow_limit != wanted.flow_limit:
+        datapath.flow_limit = wanted.flow_limit
+
+
 STEPS: tuple[Callable[[Change], Awaitable[None]], ...] = (
     delete_bridges,
     delete_ports,
@@ -338,6 +345,7 @@ STEPS: tuple[Callable[[Change], Awaitable[None]], ...] = (
     choose_macs,
     set_mtus,
     configure_bridges,
+    limit_caches,
 )
 
 

@@ -234,3 +234,20 @@ def test_a_megaflow_traced_as_it_is_dumped_gives_its_own_actions(
         key, _, rest = line.partition(", packets:")
         text = switch.appctl("ofproto/trace", key).rstrip("\n")
     assert text.rpartition("Datapath actions: ")[2] == rest.rpartition("actions:")[2]
+
+
+def test_the_caches_are_bounded_and_forget_as_configured() -> None:
+    """DP.10: other_config:flow-limit and max-idle; a wrong value leaves the default."""
+    with Switch() as switch:
+        wires = Wires(switch)
+        wires.flows(*(f"udp,tp_src={port},actions=b" for port in range(100)))
+        switch.set("Open_vSwitch", ".", other_config={"flow-limit": "20", "max-idle": "500"})
+        for port in range(100):
+            wires.a.send(bytes(eth() / ip() / udp(sport=port)))
+        assert len(wires.b.recv_all()) == 100
+        assert 0 < len(switch.dump_megaflows()) <= 20
+        switch.advance(2)
+        assert switch.dump_megaflows() == []
+        switch.set("Open_vSwitch", ".", other_config={"flow-limit": "0", "max-idle": "a while"})
+        datapath = switch.core.datapath
+        assert (datapath.flow_limit, datapath.max_idle_ms) == (200_000, 10_000)

@@ -91,6 +91,18 @@ ROOT = (
         {"flow-restore-wait": "perhaps"},
         "Open_vSwitch: other_config:flow-restore-wait=perhaps is neither true nor false; using false",
     ),
+    Case(
+        "Open_vSwitch",
+        "other_config",
+        {"flow-limit": "0"},
+        "Open_vSwitch: other_config:flow-limit=0 is not a number from 1 to 1073741824; using 200000",
+    ),
+    Case(
+        "Open_vSwitch",
+        "other_config",
+        {"max-idle": "100"},
+        "Open_vSwitch: other_config:max-idle=100 is not a number from 500 to 2147483648; using 10000",
+    ),
 )
 CASES = (*BRIDGE, *PORT, *INTERFACE, *ROOT)
 # Read from the database, and right whatever they are: links between rows, free text, what we wrote ourselves.
