@@ -60,7 +60,7 @@ class Row:
     def __init__(self, table: str, uuid: Uuid, old: dict[str, Datum], *, inserted: bool = False) -> None:
         self.table, self.uuid, self.old, self.inserted = table, uuid, old, inserted
         self.new: dict[str, Datum] = {}
-        self.mutations: list[tuple[str, str, Datum]] = []  # of columns in none of ``written``
+        self.mutations: dict[str, Mutation] = {}  # by column; others in ``new`` are sent as a whole
         self.verified: set[str] = set()
         self.fixed = False  # an inserted row whose UUID is final
         self.deleted = False
@@ -92,36 +92,61 @@ class Row:
 
     def write(self, column: str, value: Datum) -> None:
         """Replace a column's value."""
-        self.mutations = [each for each in self.mutations if each[0] != column]
+        self.mutations.pop(column, None)
         self.new[column] = value
 
     def insert(self, column: str, values: Datum) -> None:
         """Add members to a set, or pairs to a map where they replace those of the same key."""
-        self._mutate(column, _with(self.get(column), values), "insert", values)
+        mutation = self._mutation(column)
+        self.new[column] = _with(self.get(column), values)
+        if mutation is not None:
+            mutation.more = _with(mutation.more, values)
 
     def remove(self, column: str, values: list[Any]) -> None:
         """Take members out of a set, or pairs with these keys out of a map."""
-        old = self.get(column)
-        left: Datum
-        if isinstance(old, dict):
-            left = {key: value for key, value in old.items() if key not in values}
-        else:
-            left = [atom for atom in old if atom not in values]
-        self._mutate(column, left, "delete", values)
+        mutation = self._mutation(column)
+        self.new[column] = _without(self.get(column), values)
+        if mutation is None:
+            return
+        # What this transaction itself has inserted is taken back, so that nothing may be left to do.
+        mutation.more = _without(mutation.more, values)
+        mutation.gone = _with(mutation.gone, [atom for atom in values if atom in self.old.get(column, [])])
+        if not mutation.gone and not mutation.more:
+            del self.mutations[column], self.new[column]
 
-    def _mutate(self, column: str, result: Datum, mutator: str, values: Datum) -> None:
-        written = column in self.new and all(each[0] != column for each in self.mutations)
-        self.new[column] = result
-        if not self.inserted and not written:
-            if mutator == "insert" and isinstance(values, dict):
-                self.mutations.append((column, "delete", list(values)))
-            self.mutations.append((column, mutator, values))
+    def _mutation(self, column: str) -> Mutation | None:
+        """Return the mutation of a column; None for one that is sent as a whole."""
+        if self.inserted or (column in self.new and column not in self.mutations):
+            return None
+        return self.mutations.setdefault(column, Mutation())
+
+
+class Mutation:
+    """A change of a set or map that leaves members alone that others may add or remove meanwhile."""
+
+    __slots__ = ("gone", "more")
+
+    def __init__(self) -> None:
+        self.gone: Datum = []  # members, or keys of pairs, to remove before ``more`` is inserted
+        self.more: Datum = []
+
+    def steps(self) -> list[tuple[str, Datum]]:
+        """Return the mutators and their values in the order in which they are to happen."""
+        replaced = list(self.more) if isinstance(self.more, dict) else []
+        gone = _with(self.gone, replaced)
+        return [step for step in (("delete", gone), ("insert", self.more)) if step[1]]
 
 
 def _with(old: Datum, more: Datum) -> Datum:
     if isinstance(more, dict):
         return {**old, **more} if isinstance(old, dict) else dict(more)
-    return [*old, *(atom for atom in more if atom not in old)]
+    return list(dict.fromkeys([*old, *more]))
+
+
+def _without(old: Datum, gone: list[Any]) -> Datum:
+    if isinstance(old, dict):
+        return {key: value for key, value in old.items() if key not in gone}
+    return [atom for atom in old if atom not in gone]
 
 
 def same(one: Datum, other: Datum) -> bool:
@@ -142,7 +167,6 @@ class Transaction:
         self.increment: tuple[Row, str] | None = None  # a counter that goes up if anything changes
         self.incremented = 0  # its new value, after the commit
         self.error: dict[str, Any] = {}  # the server's, after a commit that ended in ERROR
-        self.changed: dict[str, Row] = {}  # rows that may have changes, by UUID
         self._places: dict[str, int] = {}  # inserted row -> number of its operation
         self._counter_place = -1
 
@@ -242,16 +266,19 @@ class Transaction:
         if row.deleted:
             ops.append({"op": "delete", "table": row.table, "where": self._where(row)})
             return
-        mutated = {each[0] for each in row.mutations}
         values = {
             column: self.encode(value)
             for column, value in row.new.items()
-            if column not in mutated and not same(value, row.old.get(column, []))
+            if column not in row.mutations and not same(value, row.old.get(column, []))
         }
         if values:
             ops.append({"op": "update", "table": row.table, "where": self._where(row), "row": values})
         if row.mutations:
-            mutations = [[column, mutator, self.encode_set(value)] for column, mutator, value in row.mutations]
+            mutations = [
+                [column, mutator, self.encode_set(value)]
+                for column, mutation in row.mutations.items()
+                for mutator, value in mutation.steps()
+            ]
             ops.append({"op": "mutate", "table": row.table, "where": self._where(row), "mutations": mutations})
 
     def encode(self, value: Datum) -> Any:

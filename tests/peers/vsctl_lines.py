@@ -351,7 +351,6 @@ add br br0 external_ids a=c d=e
 get br br0 external_ids
 add br br0 external_ids a
 add br br0 external_ids:a b
-add br br0 datapath_id 1 -- add br br0 datapath_id 2
 add br br0 stp_enable false
 add br br0 stp_enable true
 add br br0 name x
