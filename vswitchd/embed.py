@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from datapath import dp_text
 from datapath.slots import places
-from ofproto.peers import Guest
+from ofproto.connection import Connection
 from ovsdb import schema
 from ovsdb.error import OvsdbError
 from ovsdb.idl import Idl, Row, Txn, TxnError
@@ -376,14 +376,26 @@ class Switch:
         controller = Controller(self, theirs)
 
         def start() -> None:
-            guest = Guest(bridge.channel, ours, 0, service=False)
-            for work in (guest.run(), controller.pump()):
+            for work in (serve(bridge, ours), controller.pump()):
                 task = self._loop.create_task(work)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
         self._call(start)
         return controller
+
+
+async def serve(bridge: Bridge, end: stream.Stream) -> None:
+    """Serve an OpenFlow connection that is there already, with all asynchronous messages, until it ends."""
+    channel = bridge.channel
+    connection = Connection(channel, end, end.name, service=False)
+    channel.connections.append(connection)
+    try:
+        await connection.run()
+    finally:
+        if connection in channel.connections:
+            channel.connections.remove(connection)
+        channel.wishes_changed()
 
 
 @functools.cache

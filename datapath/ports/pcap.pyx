@@ -124,7 +124,8 @@ cdef class PcapPort(PipePort):
     """Port on capture files: `rx` is read and received, once or for ever (infinite), `tx` gets what is sent.
 
     rx, tx: paths, None = nothing is received, what is sent is discarded; frames are received from when `up` is set.
-    background=False: no thread writes, the owner calls flush(). Raises ConfigError with the option of `rx_pcap` and `tx_pcap`, the file and the reason.
+    background=False: no thread writes, the owner calls flush(). Raises ConfigError with the option (`rx_pcap`,
+    `tx_pcap`), the file and the reason.
     """
 
     def __cinit__(self, *args, **kwargs):

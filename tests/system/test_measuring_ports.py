@@ -14,6 +14,7 @@ from tests.peers.daemon import Daemon, wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.ovs_tools]
 BRIDGE = "br0"
+BATCH = 64  # packets that a forwarder receives at once
 
 
 def frame(number: int) -> bytes:
@@ -84,7 +85,9 @@ def test_an_infinite_one_plays_until_its_port_goes_or_is_put_down(wired, played)
     wait_until(lambda: sent(wired, "sink") > before, "plays again")
     wired.vsctl("del-port", BRIDGE, "src")
     wait_until(lambda: rest(wired), "comes to rest")
-    assert wired.appctl("drops/show") == ""
+    # What a forwarder had in its hands when the port was put down or taken away: a batch each time.
+    dropped = {line.split()[1]: int(line.split()[0]) for line in wired.appctl("drops/show").splitlines()}
+    assert dropped.keys() <= {"rx_port_disabled", "miss_no_bridge"} and sum(dropped.values()) <= 4 * BATCH
 
 
 def rest(daemon: Daemon) -> int:
