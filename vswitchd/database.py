@@ -19,7 +19,7 @@ log = vlog.get("vswitchd")
 
 SCHEMA = os.path.join(os.path.dirname(__file__), "vswitch.ovsschema")
 SOCKET = "db.sock"
-LOOK_AGAIN_S = 0.5  # how soon a file lock that was given up, or a server that answers, is noticed
+LOOK_AGAIN_S = 0.25  # how soon a file lock that was given up, or a server that answers, is noticed
 
 
 def locked_out_text() -> str:
