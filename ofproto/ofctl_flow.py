@@ -28,6 +28,7 @@ QUERY = -1  # a request for flows
 COMMANDS = {"add": ADD, "modify": MODIFY, "modify_strict": MODIFY_STRICT, "delete": DELETE,
             "delete_strict": DELETE_STRICT}  # fmt: skip
 REMEMBERED = 100_000  # entries of a memory; it is emptied when it is full
+FORMS_REMEMBERED = 10_000
 
 _WORDS = PROTOCOLS | {"ipv4": (0x0800, None), "ip4": (0x0800, None)}
 _NOT_WORDS = ("igmp",)
@@ -48,7 +49,6 @@ _DECISIVE = frozenset(("eth_type", "nw_proto", "ip_frag", "icmp_type", "icmp_cod
                        "vlan_tci", "vlan_vid", "packet_type", "ct_state", "arp_op"))  # fmt: skip
 # By how many bits a field's value is shifted in the key read as one big number; None: it is mixed up. Never 0.
 _SHIFT: dict[str, int | None] = {}
-_SPLIT = re.compile(r"[,\s]+")
 
 
 class FlowMod(NamedTuple):
@@ -73,15 +73,27 @@ class FlowMod(NamedTuple):
     line: int = 0  # of a file, from 1; 0: not from a file
 
 
-class Piece(NamedTuple):
-    """What a word adds to a match: bits to clear, values and masks to set, and what can say it."""
+class Kind(NamedTuple):
+    """What words that differ in their value only do to a match: bits to clear, mask to set, and what can say it."""
 
     clear: int
-    value: int
     mask: int
     formats: int
     shape: str
     row: Field | None
+
+
+class Form(NamedTuple):
+    """What matches of the same kinds of words have in common; `odd`: parts of them have no effect."""
+
+    mask: bytes
+    formats: int
+    shape: tuple[str, ...]
+    overlapping: bool  # later words change what earlier ones say
+    odd: bool
+
+
+Piece = tuple[Kind, int]  # what a word adds to a match, with its value at its place in the key
 
 
 def _find_shift(row: Field) -> int | None:
@@ -103,8 +115,12 @@ def field_bits(row: Field, value: int) -> int:
     return _slow_bits(row, value) if shift is None else value << shift
 
 
+def _kind(row: Field, mask: int, allowed: int, shape: str) -> Kind:
+    return Kind(field_bits(row, row.valid_bits), field_bits(row, mask), allowed, shape, row)
+
+
 def _piece(row: Field, value: int, mask: int, allowed: int, shape: str) -> Piece:
-    return Piece(field_bits(row, row.valid_bits), field_bits(row, value), field_bits(row, mask), allowed, shape, row)
+    return _kind(row, mask, allowed, shape), field_bits(row, value)
 
 
 def _vlan_piece(name: str, text: str, ports: Ports) -> Piece:
@@ -117,18 +133,16 @@ def _vlan_piece(name: str, text: str, ports: Ports) -> Piece:
         bits, mask = value | _PRESENT, 0x1FFF
     else:
         bits, mask = value << 13 | _PRESENT, 0xF000
-    return Piece(field_bits(tci, mask), field_bits(tci, bits), field_bits(tci, mask), formats.ANY, name, tci)
+    return Kind(field_bits(tci, mask), field_bits(tci, mask), formats.ANY, name, tci), field_bits(tci, bits)
 
 
 def _protocol_piece(word: str) -> Piece:
     eth_type, proto = _WORDS[word]
-    first = _piece(by_name("eth_type"), eth_type, 0xFFFF, formats.ANY, word)
+    kind, value = _piece(by_name("eth_type"), eth_type, 0xFFFF, formats.ANY, word)
     if proto is None:
-        return first
-    second = _piece(by_name("nw_proto"), proto, 0xFF, formats.ANY, word)
-    return Piece(
-        first.clear | second.clear, first.value | second.value, first.mask | second.mask, formats.ANY, word, None
-    )
+        return kind, value
+    second, number = _piece(by_name("nw_proto"), proto, 0xFF, formats.ANY, word)
+    return Kind(kind.clear | second.clear, kind.mask | second.mask, formats.ANY, word, None), value | number
 
 
 class _Settings:
@@ -198,6 +212,7 @@ class _Settings:
 
 _ALL = (QUERY, ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT)
 _WRITES = (ADD, MODIFY, MODIFY_STRICT)
+_PLAIN = frozenset(("table", "priority", "idle_timeout", "hard_timeout", "importance"))  # one number, nothing else
 _READS = (QUERY, DELETE, DELETE_STRICT)
 # What may be said beside match and actions: with which commands, and how it is taken in.
 _SETTINGS = {
@@ -219,9 +234,12 @@ class FlowReader:
     def __init__(self, ports: Ports | None = None) -> None:
         self.ports = ports or Ports()
         self._pieces: dict[str, Piece] = {}
+        self._exact: dict[str, tuple[Field, Kind, int]] = {}  # by field name: what its whole values are
+        self._kinds: dict[tuple[str, int, str, int], Kind] = {}
+        self._numbers: dict[tuple[int, str], _Settings] = {}
+        self._forms: dict[tuple[int, ...], Form] = {}
         self._actions: dict[str, tuple[bytes, int]] = {}
         self._checked: dict[tuple[object, ...], tuple[bytes, int]] = {}
-        self._shapes: dict[tuple[str, ...], tuple[int, bool]] = {}
 
     # -- one flow
 
@@ -229,27 +247,39 @@ class FlowReader:
         """Return a flow of the given command; raises ConfigError."""
         head, action_text = self._cut(text) if command in _WRITES else (text, "")
         settings = _Settings(command)
-        value = mask = 0
-        allowed = formats.ANY
-        shape = []
-        for key, word_text, word in _words(head):
-            piece = self._pieces.get(word)
-            if piece is None:
-                piece = self._read_word(key, word_text, word, settings)
-                if piece is None:
-                    continue
-            value = value & ~piece.clear | piece.value
-            mask = mask & ~piece.clear | piece.mask
-            allowed &= piece.formats
-            shape.append(piece.shape)
-        keys = value.to_bytes(KEY_BYTES, "big"), mask.to_bytes(KEY_BYTES, "big")
-        allowed &= self._match(keys, tuple(shape), head)
+        value = 0
+        known = self._pieces
+        pieces = []
+        for word in _words(head):
+            piece = known.get(word) or self._read_word(word, settings)
+            if piece is not None:
+                pieces.append(piece)
+                value |= piece[1]
+        form = self._form(pieces)
+        if form.overlapping:
+            value = 0
+            for kind, bits in pieces:
+                value = value & ~kind.clear | bits
+        key = value.to_bytes(KEY_BYTES, "big")
+        if form.odd:
+            _report((key, form.mask), _without_effect(key, form.mask, _rows(pieces)))
+        allowed = form.formats & settings.formats
         actions = b""
         if command in _WRITES:
-            actions, needed = self._act(action_text, keys, tuple(shape), settings.found.get("table_id", TABLE_ALL))
+            table = settings.found.get("table_id", TABLE_ALL)
+            actions, needed = self._act(action_text, (key, form.mask), form.shape, table)
             allowed &= needed
-        allowed &= settings.formats
-        return FlowMod(command, keys[0], keys[1], actions, formats=allowed, line=line, **settings.found)
+        return FlowMod(command, key, form.mask, actions, formats=allowed, line=line, **settings.found)
+
+    def _form(self, pieces: list[Piece]) -> Form:
+        """Return what matches of these kinds have in common."""
+        ids = tuple([id(piece[0]) for piece in pieces])
+        form = self._forms.get(ids)
+        if form is None:
+            if len(self._forms) >= FORMS_REMEMBERED:
+                self._forms.clear()
+            form = self._forms[ids] = _make_form(pieces)
+        return form
 
     def _cut(self, text: str) -> tuple[str, str]:
         """Return what stands before the actions, and the actions."""
@@ -259,33 +289,54 @@ class FlowReader:
             raise ConfigError("must specify an action")
         return text[:at], text[equals + 1 :]
 
-    def _read_word(self, key: str, text: str, word: str, settings: _Settings) -> Piece | None:
+    def _read_word(self, word: str, settings: _Settings) -> Piece | None:
         """Return what a word adds to the match, None if it is a setting; raises ConfigError."""
+        number = self._numbers.get((settings.command, word))
+        if number is not None:
+            settings.found.update(number.found)
+            settings.formats &= number.formats
+            return None
+        key, text = _parts(word)
         if key in _WORDS and key not in _NOT_WORDS:
             return self._remember(word, _protocol_piece(key))
         if key == _ETHERNET:
             return None
         if settings.take(key, text, self.ports):
+            if key in _PLAIN:
+                alone = self._numbers[settings.command, word] = _Settings(settings.command)
+                alone.take(key, text, self.ports)
             return None
         if not text:
             raise ConfigError(f"field {key} missing value")
         if key in ("dl_vlan", "dl_vlan_pcp", "vlan_pcp"):
             return self._remember(word, _vlan_piece(key, text, self.ports))
-        return self._remember(word, self._field_piece(key, text))
+        found = self._exact.get(key)
+        return self._remember(word, self._field_piece(key, text, *found) if found else self._first_piece(key, text))
 
-    def _field_piece(self, key: str, text: str) -> Piece:
+    def _field_piece(self, key: str, text: str, row: Field, kind: Kind, full: int) -> Piece:
+        value, mask = read_value(row, text, self.ports)
+        if mask == full and row.name not in _DECISIVE:
+            return kind, field_bits(row, value)
+        allowed = formats.ANY if key == "in_port" else formats.formats_for(row, mask)
+        shape = f"{key}={text}" if row.name in _DECISIVE else row.name
+        kind, bits = _piece(row, value, mask, allowed, shape)
+        return self._kinds.setdefault((row.name, mask, shape, allowed), kind), bits
+
+    def _first_piece(self, key: str, text: str) -> Piece:
+        """Return the piece of a field that was not met before; raises ConfigError for what is none."""
         row = field_named(key)
         if row is None:
             raise ConfigError(f"unknown keyword {key}")
         if row.slot == UNMAPPED:
             raise ConfigError(f"{key}: {NO_MAPPING}")
-        value, mask = read_value(row, text, self.ports)
-        allowed = formats.ANY if key == "in_port" else formats.formats_for(row, mask)
-        return _piece(row, value, mask, allowed, f"{key}={text}" if row.name in _DECISIVE else row.name)
+        allowed = formats.ANY if key == "in_port" else formats.formats_for(row, row.valid_bits)
+        found = self._exact[key] = row, _kind(row, row.valid_bits, allowed, row.name), row.valid_bits
+        return self._field_piece(key, text, *found)
 
     def _remember(self, word: str, piece: Piece) -> Piece:
         if len(self._pieces) >= REMEMBERED:
             self._pieces.clear()
+            self._forms.clear()  # which are by the addresses of kinds that may go now
         self._pieces[word] = piece
         return piece
 
@@ -319,21 +370,25 @@ class FlowReader:
             raise ConfigError("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)")
         return checked, allowed
 
-    # -- what a match as a whole means
 
-    def _match(self, keys: tuple[bytes, bytes], shape: tuple[str, ...], head: str) -> int:
-        """Return the formats that its shape leaves; say so when part of it has no effect and so is not sent."""
-        found = self._shapes.get(shape)
-        if found is None:
-            odd = bool(_without_effect(*keys, self._rows(head)))
-            found = self._shapes[shape] = (formats.NXM_OXM if _needs_nxm(*keys) else formats.ANY, odd)
-        if found[1]:
-            _report(keys, _without_effect(*keys, self._rows(head)))
-        return found[0]
+def _make_form(pieces: list[Piece]) -> Form:
+    mask = seen = 0
+    allowed, overlapping = formats.ANY, False
+    value = 0
+    for kind, bits in pieces:
+        overlapping = overlapping or bool(seen & kind.clear)
+        seen |= kind.clear
+        value, mask = value & ~kind.clear | bits, mask & ~kind.clear | kind.mask
+        allowed &= kind.formats
+    keys = value.to_bytes(KEY_BYTES, "big"), mask.to_bytes(KEY_BYTES, "big")
+    if _needs_nxm(*keys):
+        allowed &= formats.NXM_OXM
+    odd = bool(_without_effect(*keys, _rows(pieces)))
+    return Form(keys[1], allowed, tuple(kind.shape for kind, _ in pieces), overlapping, odd)
 
-    def _rows(self, head: str) -> list[Field]:
-        found = [self._pieces[word].row for _, _, word in _words(head) if word in self._pieces]
-        return [row for row in found if row is not None]
+
+def _rows(pieces: list[Piece]) -> list[Field]:
+    return [kind.row for kind, _ in pieces if kind.row is not None]
 
 
 def _needs_nxm(value: bytes, mask: bytes) -> bool:
@@ -352,18 +407,18 @@ def field_named(name: str) -> Field | None:
     return by_name(name) if name in NUMBER else None
 
 
-def _words(head: str) -> Iterable[tuple[str, str, str]]:
-    """Yield key, value and the whole of each word of a match."""
+def _words(head: str) -> Iterable[str]:
+    """Return the words of a match, each KEY or KEY=VALUE."""
     if "(" in head or ":=" in head:
-        for key, value in pairs(head):
-            yield key, value, f"{key}={value}"
-        return
-    for word in _SPLIT.split(head):
-        if word:
-            key, equals, value = word.partition("=")
-            if not equals and ":" in key:
-                key, _, value = word.partition(":")
-            yield key, value, word
+        return [f"{key}={value}" if value else key for key, value in pairs(head)]
+    return head.replace(",", " ").split()
+
+
+def _parts(word: str) -> tuple[str, str]:
+    key, equals, value = word.partition("=")
+    if not equals and ":" in key:
+        key, _, value = word.partition(":")
+    return key, value
 
 
 _GENERIC = {"ip_src": "nw_src", "ip_dst": "nw_dst", "arp_spa": "nw_src", "arp_tpa": "nw_dst", "arp_op": "nw_proto",

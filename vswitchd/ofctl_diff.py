@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 from ofproto import ofctl_decode, ofctl_flow, ofctl_json
 from ofproto import ofctl_protocol as formats
-from ofproto.numbers import OFP10
 from ofproto.ofctl_build import flow_mod, flow_request
 from ofproto.ofctl_decode import Row
 from ofproto.ofctl_flow import ADD, DELETE_STRICT, QUERY, FlowMod, FlowReader
 from ofproto.ofctl_print import Names, match_text, message_text, runs_text
 from vswitchd.ofctl import Settings
 from vswitchd.ofctl_connection import Connection, Failed
-from vswitchd.ofctl_flows import DUMP_ORDER, EDIT_ORDER, Lazy, lines_of, reader_of, send, usable_formats
+from vswitchd.ofctl_flows import DUMP_ORDER, EDIT_ORDER, Lazy, batch_of, lines_of, reader_of, send, usable_formats
 from vswitchd.ofctl_show import names_of, put
 
 DIFFERENT = 2  # exit code
@@ -172,11 +171,12 @@ def replace_flows(settings: Settings, args: list[str]) -> int:
             if old is None or old[:5] != version[:5] or settings.readd:
                 assert version.flow is not None  # flows of a file have it
                 edits.append(version.flow)
-        if connection.version == OFP10:
-            tables = formats.WITH_TABLE if any(edit.table_id not in (0, 255) for edit in edits) else formats.ANY
-            dump_form = connection.choose_form(usable & tables & (formats.NXM_ANY if dump_form & formats.NXM_ANY
-                                                                  else formats.ANY), EDIT_ORDER)  # fmt: skip
-        send(connection, edits, dump_form, args[1])
+        for one in edits:
+            usable &= formats.ANY if one.table_id in (0, 255) else formats.WITH_TABLE
+        if dump_form & formats.NXM_ANY:
+            usable &= formats.NXM_ANY  # what is deleted may be what OpenFlow 1.0 itself cannot say
+        form = connection.choose_form(usable, EDIT_ORDER)
+        send(connection, batch_of(settings, edits, args[1], form), args[1])
     return 0
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable
 
 import ofproto.flow_mod as codec
 from ofproto import messages, ofctl_decode, ofctl_flow, ofctl_json, ofctl_print, wire
@@ -137,10 +138,10 @@ def dump_aggregate(settings: Settings, args: list[str]) -> int:
 # -- edits -----------------------------------------------------------------------------------------------------------
 
 
-def lines_of(name: str, failing: str = "open failed") -> Iterable[str]:
+def lines_of(name: str, failing: str = "open failed") -> list[str]:
     """Return the lines of a file, of standard input for `-`; raises ConfigError."""
     if name == "-":
-        return sys.stdin
+        return sys.stdin.read().split("\n")
     try:
         with open(name, encoding="utf-8", errors="surrogateescape") as file:
             return file.read().split("\n")
@@ -148,51 +149,87 @@ def lines_of(name: str, failing: str = "open failed") -> Iterable[str]:
         raise ConfigError(f"{name}: {failing} ({error.strerror})") from None
 
 
-def send(connection: Connection, flows: list[FlowMod], form: int, name: str) -> None:
+FIRST_XID = 0x10000  # of edits sent in one go: the one with this many more is the edit of that index
+
+
+class Batch:
+    """Edits as messages in one format. They are encoded as they come, in the plainest format that has done so far;
+    if a later one needs another, all are read again. That keeps 100 bytes of a flow, not 2 kB.
+    """
+
+    def __init__(self, form: int) -> None:
+        self.form = form
+        self.usable = formats.ANY
+        self.messages: list[bytes] = []
+        self.lines = array("L")  # of the file, 0 without one
+        self.whole = True  # whether `messages` are all there
+
+    def add(self, flow: FlowMod, allowed: int, name: str) -> None:
+        """Add an edit; raises ConfigError for one that fits no message."""
+        self.usable &= flow.formats
+        if not self.form & flow.formats:
+            self.form = next((form for form in EDIT_ORDER if form & self.usable & allowed), self.form)
+            self.whole = self.whole and not self.messages
+        if not self.form & flow.formats or self.form not in _ENCODED:
+            self.whole = False
+            return
+        try:
+            self.messages.append(flow_mod(flow, self.form, FIRST_XID + len(self.messages)))
+        except ValueError as error:
+            raise ConfigError(f"{name}:{flow.line}: {error}" if flow.line else str(error)) from None
+        self.lines.append(flow.line)
+
+
+_ENCODED = frozenset(form for form, version in formats.WIRE_VERSION.items() if version in formats.SPOKEN)
+
+
+def batch_of(settings: Settings, flows: Iterable[FlowMod], name: str, form: int = 0) -> Batch:
+    """Return edits encoded in a format, by default in the plainest that is allowed and will do."""
+    allowed = form or settings.formats()
+    batch = Batch(next(one for one in EDIT_ORDER if one & allowed))
+    for flow in flows:
+        batch.add(flow, allowed, name)
+    return batch
+
+
+def send(connection: Connection, batch: Batch, name: str) -> None:
     """Send edits in one go; raises Failed with all that the switch refused, by line when they are from a file."""
-    first = connection._xid + 1
     failures: list[bytes] = []
-
-    def edits() -> Iterator[bytes]:
-        for flow in flows:
-            try:
-                yield flow_mod(flow, form, connection.xid())
-            except ValueError as error:
-                raise ConfigError(f"{name}:{flow.line}: {error}" if flow.line else str(error)) from None
-
-    connection.pipeline(edits(), failures.append)
+    connection.pipeline(batch.messages, failures.append)
     texts = []
     for failure in failures:
-        index = wire.xid_of(failure) - first
-        line = flows[index].line if 0 <= index < len(flows) else 0
+        index = wire.xid_of(failure) - FIRST_XID
+        line = batch.lines[index] if 0 <= index < len(batch.lines) else 0
         texts.append((f"{name}:{line}: " if line else "") + message_text(failure, {}))
     if texts:
         raise Failed("".join(texts))
 
 
-def _edit(settings: Settings, lazy: Lazy, flows: list[FlowMod], name: str) -> int:
-    usable = formats.ANY
-    for flow in flows:
-        usable &= flow.formats
-    usable = usable_formats(settings, usable)
+def edit(settings: Settings, lazy: Lazy, flows: Callable[[], Iterable[FlowMod]], name: str) -> int:
+    """Send edits, which `flows` returns anew each time; raises ConfigError or Failed."""
+    batch = batch_of(settings, flows(), name)
+    usable = usable_formats(settings, batch.usable)
     connection = lazy.get()
     form = connection.form if connection.form & usable else connection.choose_form(usable, EDIT_ORDER)
-    send(connection, flows, form, name)
+    if form != batch.form or not batch.whole:
+        batch = batch_of(settings, flows(), name, form)
+    send(connection, batch, name)
     return 0
 
 
 def _from_file(settings: Settings, target: str, name: str, command: int | None) -> int:
     gc.disable()  # a hundred thousand flows are a hundred thousand objects, none of them garbage
     with Lazy(settings, target) as lazy:
-        reader = reader_of(settings, lazy)
-        return _edit(settings, lazy, list(ofctl_flow.read_file(reader, name, lines_of(name), command)), name)
+        reader, lines = reader_of(settings, lazy), lines_of(name)
+        return edit(settings, lazy, lambda: ofctl_flow.read_file(reader, name, lines, command), name)
 
 
 def _from_text(settings: Settings, target: str, text: str, command: int) -> int:
     if text == "-":
         return _from_file(settings, target, text, None if command == ADD else command)
     with Lazy(settings, target) as lazy:
-        return _edit(settings, lazy, [reader_of(settings, lazy).flow(text, command)], "")
+        flows = [reader_of(settings, lazy).flow(text, command)]
+        return edit(settings, lazy, lambda: flows, "")
 
 
 def add_flow(settings: Settings, args: list[str]) -> int:
