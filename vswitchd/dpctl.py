@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vswitchd.core import Core
 
 DATAPATH_NAME = "netdev@ovs-netdev"
+# It is asked for by the name of the kernel's as well: Neutron and Mininet make bridges of type system (DP.26).
+DATAPATH_ALIASES = (DATAPATH_NAME, "system@ovs-system")
 PROGRAM = "ovs-vswitchd"  # what Open vSwitch puts in front of these errors
 # The port 0 that Open vSwitch's datapath has for itself; nothing comes or goes there.
 OWN_PORT = "ovs-netdev"
@@ -99,7 +101,7 @@ def show_rows(core: Core, args: list[str]) -> list[dict[str, Any]]:
     """Return the datapaths that dpctl/show was asked about as objects; raises CommandError for an unknown one."""
     said = words(args)
     for name in said.rest:
-        if name != DATAPATH_NAME:
+        if name not in DATAPATH_ALIASES:
             raise CommandError(f"{PROGRAM}: opening datapath {name} failed (No such file or directory)")
     stats = core.datapath.stats()
     ports: list[dict[str, Any]] = [{"number": 0, "name": OWN_PORT, "type": "tap"}]
@@ -195,7 +197,7 @@ def _has_type(text: str) -> bool:
 def _chosen(core: Core, args: list[str]) -> Dump:
     """Return the megaflows that the arguments of dump-flows choose; raises CommandError for a wrong one."""
     said = words(args, ("filter", "type", "pmd"))
-    if said.rest and said.rest != [DATAPATH_NAME]:
+    if said.rest and (len(said.rest) > 1 or said.rest[0] not in DATAPATH_ALIASES):
         raise CommandError(f"{PROGRAM}: datapath not found (Invalid argument)")
     names = port_names(core)
     tests: list[Callable[[MegaflowRow], bool]] = []

@@ -18,6 +18,7 @@ from ofproto.flow_text import KEY_BYTES
 from ofproto.trace import explain
 from vslib.errors import ConfigError
 from vslib.unixctl import CommandError
+from vswitchd.dpctl import DATAPATH_ALIASES, port_names
 
 if TYPE_CHECKING:
     from vswitchd.bridge import Bridge
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
 MAX_WORDS = 3
 ETHERNET_BYTES = 14
-DATAPATHS = ("netdev@ovs-netdev", "ovs-netdev", "system@ovs-system", "ovs-system")
+DATAPATHS = (*DATAPATH_ALIASES, *(name.partition("@")[2] for name in DATAPATH_ALIASES))
 CT_STATES = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 # What a packet has besides its bytes: kept from the flow's text when both are given.
 METADATA = ("in_port", "recirc_id", "dp_hash", "pkt_mark", "skb_priority", "ct_state", "ct_zone", "ct_mark", "ct_label")
@@ -122,14 +123,9 @@ def _take_frame(request: Request) -> bytes | None:
 # -- packets and bridges -----------------------------------------------------------------------------------------------
 
 
-def _datapath_names(core: Core) -> dict[int, str]:
-    ports = (port for bridge in core.bridges.values() for port in bridge.ports_by_name.values())
-    return {port.dp_port: port.name for port in ports if port.dp_port is not None}
-
-
 def _from_datapath(core: Core, words: list[str]) -> tuple[Bridge, bytes] | None:
     """Return bridge and key when the flow is one of the datapath's; raises CommandError when its place is unknown."""
-    names = {name: number for number, name in _datapath_names(core).items()}
+    names = {name: number for number, name in port_names(core).items()}
     try:
         key = parse_key(words[-1], names)
     except DatapathFlowError as error:
@@ -181,5 +177,5 @@ def trace(daemon: Daemon, args: list[str]) -> str:
         key = with_frame(key, frame)
     return explain(
         core.switch, bridge.handle, key, learn=request.generate or frame is not None, now_ns=core.clock.now_ns(),
-        named=request.named, dp_names=_datapath_names(core),
+        named=request.named, dp_names=port_names(core),
     )

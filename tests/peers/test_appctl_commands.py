@@ -142,7 +142,6 @@ EQUAL = [
     ("dpctl/show -s", counted),
     ("dpctl/show --statistics netdev@ovs-netdev", counted),
     ("dpctl/show nosuch", same),
-    ("dpctl/show system@ovs-system", same),
     ("dpctl/show ovs-netdev", same),
     ("dpctl/show -x", same),
     ("dpctl/show --nosuch", same),

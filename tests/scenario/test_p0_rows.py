@@ -5,6 +5,7 @@ Each case runs in the whole switch, embedded: configuration, flow text, OpenFlow
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
+from tests.scenario.flows import Mod
+from tests.scenario.world import Real
+from vslib.unixctl import CommandError
 from vswitchd import Switch
 
 MAC_A, MAC_B, MAC_C = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"
@@ -251,3 +255,53 @@ def test_the_caches_are_bounded_and_forget_as_configured() -> None:
         switch.set("Open_vSwitch", ".", other_config={"flow-limit": "0", "max-idle": "a while"})
         datapath = switch.core.datapath
         assert (datapath.flow_limit, datapath.max_idle_ms) == (200_000, 10_000)
+
+
+def test_a_port_that_floods_new_flows_does_not_keep_others_waiting() -> None:
+    """DP.12: misses are translated a batch of one port at a time."""
+    real = Real()
+    try:
+        match = {"eth_type": (0x0800, 0xFFFF)}
+        for port in range(2000):
+            ports = match | {"nw_proto": (17, 0xFF), "tp_src": (port, 0xFFFF)}
+            real.flow_mod("br0", Mod("add", 0, 5, ports, (("output", 3, 0),), 1))
+            assert real.pipes["br0", 1].inject(bytes(eth() / ip() / udp(sport=port)))
+        real.flow_mod("br0", Mod("add", 0, 1, {"in_port": (2, 0xFFFF)}, (("output", 4, 0),), 1))
+        assert real.pipes["br0", 2].inject(bytes(eth() / arp()))
+        real.dp.step(max_rounds=1)
+        assert len(real.pipes["br0", 4].take()) == 1
+        assert 0 < len(real.pipes["br0", 3].take()) <= 128
+        real.dp.step()
+        assert real.dp.stats()["misses"] == 2001 and real.dp.stats()["lost"] == 0
+    finally:
+        real.close()
+
+
+@pytest.mark.parametrize("kind", ["", "system", "netdev"])
+def test_every_type_of_datapath_is_the_one_there_is(kind: str) -> None:
+    """DP.26: clients make bridges of type system or netdev, and look for either name."""
+    with Switch() as switch:
+        switch.add_bridge("br0", datapath_type=kind)
+        assert switch.appctl("dpctl/dump-dps").strip() == "netdev@ovs-netdev"
+        shown = {switch.appctl("dpctl/show", *name) for name in ((), ("netdev@ovs-netdev",), ("system@ovs-system",))}
+        assert len(shown) == 1 and "netdev@ovs-netdev:" in shown.pop()
+        with pytest.raises(CommandError):
+            switch.appctl("dpctl/show", "nosuch@datapath")
+
+
+def test_flow_table_and_aggregate_statistics_agree(wires: Wires) -> None:
+    """MO.02: what flows, tables and the sum over flows count."""
+    wires.flows("table=0,udp,actions=resubmit(,7)", "table=7,in_port=1,actions=b", "table=7,priority=1,actions=drop")
+    wires.switch.advance(1)
+    tables = wires.br.running.flows
+    before = {row[0]: row[2:] for row in tables.table_stats()}
+    frames = [bytes(eth() / ip() / udp(sport=port)) for port in (1, 2, 3)]
+    for frame in (*frames, *frames):
+        wires.a.send(frame)
+    wires.switch.advance(1)
+    after = {row[0]: row[2:] for row in tables.table_stats()}
+    assert [tuple(n - m for n, m in zip(after[t], before[t], strict=True)) for t in (0, 7)] == [(6, 6), (6, 6)]
+    lines = wires.br.dump_flows().splitlines()
+    counted = [tuple(map(int, re.findall(r"n_packets=(\d+), n_bytes=(\d+)", line)[0])) for line in lines]
+    size = len(frames[0])
+    assert sorted(counted) == [(0, 0), (6, 6 * size), (6, 6 * size)]
