@@ -10,11 +10,12 @@ devices and the run directory. Thread rule: control thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 from typing import NamedTuple
 
-from datapath.ports import namespace, netdev, silence, tun
+from datapath.ports import netdev, silence, tun
 from vslib import dirs, stream_unix, vlog
 from vslib.errors import ConfigError
 from vswitchd.desired import Desired
@@ -116,12 +117,22 @@ class Devices:
 
 
 def _remove(name: str, everywhere: bool) -> None:
-    """Remove a device that bears our mark, `everywhere`: from other namespaces, too. Raises ConfigError, OSError."""
-    if netdev.classify(name) == "internal":
-        netdev.delete_if_exists(name)
-    elif everywhere and (moved := tun.find_renamed(name)) is not None:
-        path, there = moved
-        namespace.call_in(path, lambda: netdev.delete_if_exists(there))
-    else:
-        return
+    """Remove a device that bears our mark, `everywhere`: from other namespaces, too; not one that a process uses.
+
+    Raises ConfigError, OSError.
+    """
+    path: str | None = None
+    if netdev.classify(name) != "internal":
+        moved = tun.find_renamed(name) if everywhere else None
+        if moved is None:
+            return
+        path, name = moved
+    try:
+        fd = tun.open_tap(name, path).fd
+    except ConfigError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EBUSY:
+            return  # another switch has it
+        raise
+    tun.make_temporary(fd)
+    os.close(fd)
     log.info("removed device %s, which is not configured any more", name)

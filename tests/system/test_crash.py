@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.peers.daemon import TIMEOUT_S, device, running, wait_until
+from tests.peers.daemon import TIMEOUT_S, Daemon, device, running, wait_until
 from tests.peers.stock import stock_server
 from tests.system import crash_rig
 from tests.system.crash_rig import Churn, Stream
@@ -138,3 +138,23 @@ def test_devices_whose_ports_went_while_no_daemon_ran_are_removed(tmp_path):
         assert crash_rig.devices(daemon) == set()
         assert not (daemon.folder / "ovs-vswitchd.devices").read_text()
         assert server.socket.exists()
+
+
+def test_a_device_that_another_switch_has_is_left_alone(tmp_path):
+    """Two daemons with databases of their own in one namespace: a bridge that the second could not make is not its."""
+    with running(tmp_path / "one") as one:
+        one.vsctl("add-br", "br0")
+        second = Daemon(tmp_path / "two", one.place)
+        second.folder.mkdir()
+        try:
+            second.start()
+            second.vsctl("--no-wait", "add-br", "br0")
+            wait_until(lambda: second.interface("br0", "error"), "the second daemon cannot have the device")
+            assert "Device or resource busy" in second.interface("br0", "error")
+            second.vsctl("del-br", "br0")
+            assert crash_rig.devices(one) == {"br0"}
+            second.stop()
+        finally:
+            second.kill()
+        assert one.interface("br0", "error") is None
+        one.vsctl("del-br", "br0")
