@@ -19,6 +19,7 @@ from ofproto.errors import OpenFlowError
 from ofproto.handlers import HANDLERS, ROLE_EQUAL, ROLE_NAMES, ROLE_SECONDARY, Switchboard
 from ofproto.messages import MESSAGES
 from ofproto.numbers import OFP10, OFP13
+from ofproto.packet_in_queue import Limits, Outstanding, RateLimiter
 from ofproto.session import Event, FlowMods, Lost, Negotiated, Request, Session
 from ofproto.wire import build
 from vslib import coverage, vlog
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ofproto.controllers import Channel
 
 OUTPUT_HIGH_BYTES = 1 << 18  # more waits for the peer before the next message is handled (CH.16)
-PACKET_IN_HIGH_BYTES = 1 << 20  # packet-ins are dropped while more than this waits
 OUTPUT_MAX_BYTES = 1 << 26  # a peer that lets this much pile up is dropped
 SLICE_NS = 10_000_000  # the loop is let go after this time
 DEFAULT_MISS_SEND_LEN = 128
@@ -94,12 +94,26 @@ class Connection:
         self.packet_in_form = packet_in.STANDARD
         self.nxm_flows = False
         self.table_in_command = False
+        self.limits = Limits()
+        self.limiters = {kind: RateLimiter(self._send_packet_in_now) for kind in ("miss", "action")}
+        self._outstanding = Outstanding()
         # Reasons wanted as primary or equal, and as secondary.
         self.async_masks = {
             "packet_in": [PACKET_INS, 0],
             "flow_removed": [FLOW_REMOVALS, 0],
             "port_status": [PORT_CHANGES, PORT_CHANGES],
         }
+
+    def limit(self, limits: Limits) -> None:
+        """Take over how many packet-ins the controller shall get."""
+        self.limits = limits
+        for limiter in self.limiters.values():
+            limiter.configure(limits.rate_pps, limits.burst)
+
+    def silence(self) -> None:
+        """Send no asynchronous messages until the controller chooses some (Controller.enable_async_messages)."""
+        for kind in self.async_masks:
+            self.async_masks[kind] = [0, 0]
 
     # -- what it is
 
@@ -150,6 +164,8 @@ class Connection:
             self._timer.cancel()
         if self._worker is not None:
             self._worker.cancel()
+        for limiter in self.limiters.values():
+            limiter.close()
 
     def _ended(self, error: Exception | None) -> None:
         """The stream is at its end; what was read before it is still handled."""
@@ -289,6 +305,7 @@ class Connection:
         data = self.session.outgoing()
         if data:
             self.stream.write(data)
+            self._outstanding.wrote(len(data))
             if self.stream.queued_bytes > OUTPUT_MAX_BYTES:
                 log.warn("%s: dropping connection that has %d bytes waiting", self.name, self.stream.queued_bytes)
                 self.lost = "No buffer space available"
@@ -323,11 +340,16 @@ class Connection:
         """Send a frame that a forwarder set aside, if the controller wants it and takes them as fast as they come."""
         if punt.controller_id != self.controller_id or not self.takes("packet_in", punt.reason):
             return
-        if self.stream.queued_bytes > PACKET_IN_HIGH_BYTES:
+        message = packet_in.encode(punt, self.version, self.packet_in_form, self.codec.encode_packet_in_match)
+        self.limiters["miss" if punt.reason == packet_in.NO_MATCH else "action"].put(punt.in_port, message)
+
+    def _send_packet_in_now(self, message: bytes) -> None:
+        if self._outstanding.count(self.stream.queued_bytes) >= self.limits.queue_size:
             _overflow.inc()
             return
-        self.session.send(packet_in.encode(punt, self.version, self.packet_in_form, self.codec.encode_packet_in_match))
+        self.session.send(message)
         self.flush()
+        self._outstanding.note()
 
     def send_flow_removed(self, removed: Any) -> None:
         """Tell the controller of a removed flow (`ofproto.flow_table.RemovedFlow`), if it wants to know."""

@@ -76,6 +76,8 @@ class Channel:
         versions = frozenset(self.bridge.allowed_versions)
         afresh = versions != self._versions
         self._versions = versions
+        if afresh and self._mgmt is not None:
+            self._mgmt.hang_up_on(lambda version: version not in versions)
         for target, peer in list(self._peers.items()):
             config = wanted.get(target)
             if config is None or afresh or config.service != peer.config.service:
@@ -141,6 +143,10 @@ class Channel:
     def changed(self) -> None:
         """Note that the connection of a controller that we call was made or lost."""
         self._note_connections()
+        self._tell()
+
+    def roles_changed(self) -> None:
+        """Note that a controller has another role: the database shows it."""
         self._tell()
 
     def _tell(self) -> None:

@@ -176,7 +176,9 @@ def _change_role(conn: Connection, role: int) -> None:
         for other in conn.channel.connections:
             if other is not conn and other.role == ROLE_PRIMARY:
                 other.role = ROLE_SECONDARY
-    conn.role = role
+    if conn.role != role:
+        conn.role = role
+        conn.channel.roles_changed()
 
 
 def role_request(conn: Connection, request: Request) -> None:

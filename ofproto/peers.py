@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import abc
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ofproto.connection import Connection
 from ofproto.handlers import ROLE_EQUAL, ROLE_NAMES
+from ofproto.packet_in_queue import Limits
 from vslib import stream, vlog
 from vslib.clock import CLOCK, Handle
 from vslib.errors import ConfigError
@@ -48,6 +51,14 @@ class ControllerConfig:
     inactivity_probe_ms: int = DEFAULT_PROBE_MS
     service: bool = False
     connection_mode: str | None = None
+    async_messages: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+    def apply(self, connection: Connection, afresh: bool) -> None:
+        """Set up a connection as configured; `afresh`: one that has just begun."""
+        connection.limit(self.limits)
+        if afresh and not self.async_messages:
+            connection.silence()
 
 
 class Peer(abc.ABC):
@@ -180,6 +191,8 @@ class Active(Watched, Peer):
     def reconfigure(self, config: ControllerConfig) -> None:
         """Take over changed times without losing the connection."""
         self.config = config
+        if self.connection is not None:
+            config.apply(self.connection, afresh=False)
         _watch(self.fsm, config)
         self.poke()
 
@@ -204,6 +217,7 @@ class Active(Watched, Peer):
             connection = self.connection = Connection(
                 self.channel, carrier, self.fsm.name, service=self.config.service, on_negotiated=self._negotiated
             )
+            self.config.apply(connection, afresh=True)
             connection.on_admitted = self._admitted
             self.watch(connection)
             self.channel.connections.append(connection)
@@ -257,6 +271,7 @@ class Active(Watched, Peer):
         row: dict[str, Any] = {"is_connected": fsm.is_connected, "role": ROLE_NAMES[ROLE_EQUAL], "state": fsm.state}
         if self.connection is not None:
             row["role"] = self.connection.role_name
+            row |= _limiter_status([self.connection])
         if self.last_error:
             row["last_error"] = self.last_error
         for key, at_ms in (
@@ -271,16 +286,17 @@ class Active(Watched, Peer):
 class Guest(Watched):
     """One connection that a controller or a tool made to us: never made again, probed if so configured."""
 
-    def __init__(self, channel: Channel, carrier: stream.Stream, probe_ms: int, service: bool) -> None:
+    def __init__(self, channel: Channel, carrier: stream.Stream, config: ControllerConfig) -> None:
         super().__init__(f"{channel.bridge.name}<->{carrier.name}")
         self.fsm.quiet = True
         self.fsm.set_max_tries(0)
-        self.fsm.set_probe_interval(probe_ms)
+        self.fsm.set_probe_interval(config.inactivity_probe_ms)
         self.connected_ms = CLOCK.now_ms()
         self.channel = channel
         self.connection: Connection = Connection(
-            channel, carrier, self.fsm.name, service=service, on_negotiated=self._negotiated
+            channel, carrier, self.fsm.name, service=True, on_negotiated=self._negotiated
         )
+        config.apply(self.connection, afresh=True)
         self.watch(self.connection)
         self._handshake = CLOCK.call_later(HANDSHAKE_MS / 1000, carrier.abort)
 
@@ -341,18 +357,25 @@ class Passive(Peer):
         if self.closed:
             carrier.abort()
             return
-        guest = Guest(self.channel, carrier, self.config.inactivity_probe_ms, service=True)
+        guest = Guest(self.channel, carrier, self.config)
         self.guests.append(guest)
         try:
             await guest.run()
         finally:
             self.guests.remove(guest)
 
+    def hang_up_on(self, unwanted: Callable[[int], bool]) -> None:
+        """End the connections of an agreed version that is unwanted."""
+        for guest in self.guests:
+            if guest.connection.version and unwanted(guest.connection.version):
+                _hang_up(guest.connection)
+
     def reconfigure(self, config: ControllerConfig) -> None:
         """Take over a changed probe interval, for connections too."""
         self.config = config
         for guest in self.guests:
             guest.fsm.set_probe_interval(config.inactivity_probe_ms)
+            config.apply(guest.connection, afresh=False)
             guest.poke()
 
     async def close(self) -> None:
@@ -384,9 +407,19 @@ class Passive(Peer):
         if running:
             row["role"] = running[0].connection.role_name
             row["sec_since_connect"] = (CLOCK.now_ms() - running[0].connected_ms) // 1000
+            row |= _limiter_status([guest.connection for guest in running])
         if self.last_error:
             row["last_error"] = self.last_error
         return row
+
+
+def _limiter_status(connections: list[Connection]) -> dict[str, int]:
+    """Return the sums of the rate limiters' counts over connections."""
+    total: Counter[str] = Counter()
+    for connection in connections:
+        for kind, limiter in connection.limiters.items():
+            total.update(limiter.status(kind))
+    return dict(total)
 
 
 def _hang_up(connection: Connection) -> None:

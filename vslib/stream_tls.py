@@ -30,6 +30,11 @@ def configure(private_key: str = "", certificate: str = "", ca_cert: str = "") -
     _cache.clear()
 
 
+def files() -> TlsFiles:
+    """Return the files in use."""
+    return _files
+
+
 def context(server: bool) -> ssl.SSLContext:
     """Return the context of one side; raises ConfigError that names the missing or unusable file."""
     for name, path in _files._asdict().items():

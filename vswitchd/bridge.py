@@ -184,10 +184,15 @@ class Bridge:
         before = self.datapath_id
         self.mac = mac
         self.handle.configure(mac=mac)
-        if self.datapath_id != before:
-            log.info("bridge %s: using datapath ID %016x", self.name, self.datapath_id)
-            for connection in list(self.channel.connections):  # OpenFlow has no message for it
-                connection.stream.close()
+        self._tell_datapath_id(before)
+
+    def _tell_datapath_id(self, before: int) -> None:
+        """Make controllers connect anew if the datapath ID is not `before` any more: OpenFlow has no message for it."""
+        if self.datapath_id == before:
+            return
+        log.info("bridge %s: using datapath ID %016x", self.name, self.datapath_id)
+        for connection in list(self.channel.connections):
+            connection.stream.close()
 
     def link_changed(self, port: RunningPort, link: netdev.Link) -> None:
         """Take over a device's new state and tell the controllers what they can see of it."""
@@ -295,7 +300,9 @@ class Bridge:
 
     def configure(self, wanted: DesiredBridge) -> None:
         """Apply the bridge's own settings, controllers and fail mode."""
+        before = self.datapath_id
         self.wanted = wanted
+        self._tell_datapath_id(before)
         rows = {interface.row for port in wanted.ports for interface in port.interfaces}
         self.kept_numbers = {row: number for row, number in self.kept_numbers.items() if row in rows}
         self.handle.configure(
@@ -332,6 +339,8 @@ def controller_configs(wanted: DesiredBridge) -> list[ControllerConfig]:
             max_backoff_ms=8000 if c.max_backoff_ms is None else max(1000, c.max_backoff_ms),
             inactivity_probe_ms=5000 if c.inactivity_probe_ms is None else c.inactivity_probe_ms,
             service=c.kind == "service",
+            async_messages=c.async_messages,
+            limits=c.limits,
         )
         for c in wanted.controllers
     ]

@@ -7,6 +7,7 @@ an entry of `problems` (for the log) and the default takes its place.
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datapath.datapath import DEFAULT_FLOW_LIMIT, DEFAULT_MAX_IDLE_MS
+from ofproto.packet_in_queue import DEFAULT_QUEUE_SIZE, Limits
+from vslib import dirs
+from vslib.stream_tls import TlsFiles
 
 TABLES: dict[str, list[str] | None] = {
     "Open_vSwitch": None,
@@ -21,6 +25,7 @@ TABLES: dict[str, list[str] | None] = {
     "Port": None,
     "Interface": None,
     "Controller": None,
+    "SSL": None,
 }
 
 OPENFLOW_VERSIONS = {
@@ -91,6 +96,8 @@ class DesiredController:
     max_backoff_ms: int | None
     inactivity_probe_ms: int | None
     kind: str | None
+    async_messages: bool = True
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,7 @@ class Desired:
     problems: list[str] = field(default_factory=list)
     flow_limit: int = DEFAULT_FLOW_LIMIT
     max_idle_ms: int = DEFAULT_MAX_IDLE_MS
+    tls: TlsFiles | None = None
 
 
 def parse_mac(text: str | None) -> bytes | None:
@@ -245,18 +253,60 @@ class Reader:
             mac=self.mac(f"port {row.name}: mac", getattr(row, "mac", None)),
         )
 
-    def controller(self, row: Any) -> DesiredController:
+    def controller(self, row: Any, default_queue: int) -> DesiredController:
         probe_ms = row.inactivity_probe
         if probe_ms is not None and probe_ms < 0:
             self.problem(f"controller {row.target}: inactivity_probe={probe_ms} is negative; using 5000")
             probe_ms = None
+        for column in ("local_ip", "local_netmask", "local_gateway"):
+            if getattr(row, column, None):
+                self.problem(f"controller {row.target}: {column} is not acted on: the host's own devices reach it")
+        if getattr(row, "connection_mode", None) == "in-band":
+            self.problem(f"controller {row.target}: connection_mode in-band is treated as out-of-band")
         return DesiredController(
             row=row.uuid,
             target=row.target,
             max_backoff_ms=row.max_backoff,
             inactivity_probe_ms=probe_ms,
             kind=row.type,
+            async_messages=getattr(row, "enable_async_messages", None) is not False,
+            limits=Limits(
+                max(0, getattr(row, "controller_rate_limit", None) or 0),
+                max(0, getattr(row, "controller_burst_limit", None) or 0),
+                getattr(row, "controller_queue_size", None) or default_queue,
+            ),
         )
+
+    def controllers(self, bridge: Any) -> tuple[DesiredController, ...]:
+        """Return the bridge's controllers; a single one called "none" means that there shall be none."""
+        where = f"bridge {bridge.name}"
+        default_queue = self.number(where, bridge.other_config, "controller-queue-size", DEFAULT_QUEUE_SIZE, 1, 512)
+        rows = self.rows("Controller", bridge.controller)
+        if [row.target for row in rows] == ["none"]:
+            return ()
+        found = [self.controller(row, default_queue) for row in rows]
+        return tuple(each for each in found if self.may_connect(bridge.name, each.target))
+
+    def may_connect(self, bridge: str, target: str) -> bool:
+        """Tell whether a target is allowed: unix sockets only in the run directory, as who may write to the database
+        shall not reach any socket of the host, nor make files anywhere.
+        """
+        method, _, path = target.partition(":")
+        if method not in ("unix", "punix"):
+            return True
+        allowed = os.path.join(os.path.realpath(dirs.rundir()), "")
+        if os.path.isabs(path) and os.path.join(os.path.realpath(os.path.dirname(path)), "").startswith(allowed):
+            return True
+        self.problem(f'bridge {bridge}: ignoring controller "{target}": unix sockets must be in {dirs.rundir()}')
+        return False
+
+    def tls(self, uuids: Iterable[uuid.UUID]) -> TlsFiles | None:
+        """Return the files of the SSL row, if there is one."""
+        for row in self.rows("SSL", uuids):
+            if row.bootstrap_ca_cert and not os.path.exists(row.ca_cert):
+                self.problem(f"SSL: bootstrap_ca_cert is not supported; {row.ca_cert} must exist")
+            return TlsFiles(row.private_key, row.certificate, row.ca_cert)
+        return None
 
     def versions(self, row: Any) -> frozenset[int]:
         named = frozenset(OPENFLOW_VERSIONS[name] for name in row.protocols if name in OPENFLOW_VERSIONS)
@@ -282,7 +332,7 @@ class Reader:
             row=row.uuid,
             name=row.name,
             ports=tuple(self.port(r, row.name) for r in self.rows("Port", row.ports)),
-            controllers=tuple(self.controller(r) for r in self.rows("Controller", row.controller)),
+            controllers=self.controllers(row),
             secure=row.fail_mode == "secure",
             versions=self.versions(row),
             datapath_id=self.datapath_id(row),

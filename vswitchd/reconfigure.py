@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from vslib import vlog
+from vslib import stream_tls, vlog
 from vslib.errors import ConfigError
 from vswitchd.bridge import Bridge, RunningPort, closing, find_port
 from vswitchd.core import Core
@@ -320,6 +320,13 @@ async def connect_patches(change: Change) -> None:
             bridge.handle.set_peer(port.number, None, 0)
         else:
             bridge.handle.set_peer(port.number, other[0].handle, peer[1])
+
+
+async def configure_tls(change: Change) -> None:
+    """Use the database's key files for connections from now on; without a row those of the command line stay."""
+    tls = change.desired.tls
+    if tls is not None and tls != stream_tls.files():
+        stream_tls.configure(*tls)
 
 
 async def configure_bridges(change: Change) -> None:

@@ -247,8 +247,6 @@ def test_a_peer_that_does_not_read_is_not_read_from_either(tmp_path, monkeypatch
 
 
 def test_packet_ins_for_a_peer_that_does_not_read_are_dropped(tmp_path, monkeypatch):  # CH.13
-    monkeypatch.setattr(connection_module, "PACKET_IN_HIGH_BYTES", 1 << 16)
-
     async def use(bridge, channel):
         client = await mgmt_client(channel, 4)
         client.send(msg(4, 9, struct.pack("!HH", 0, 65535)))

@@ -47,6 +47,7 @@ BRIDGE = (
     other("mac-aging-time", "1", "is not a number from 15 to 3600; using 300"),
     other("mac-table-size", "-1", "is not a number from 10 to 1000000; using 8192"),
     other("mac-table-size", "1e3", "is not a number from 10 to 1000000; using 8192"),
+    other("controller-queue-size", "513", "is not a number from 1 to 512; using 100"),
     other("forward-bpdu", "yes", "is neither true nor false; using false"),
     Case("Bridge", "fail_mode", "open", REFUSED),
     Case("Bridge", "protocols", ["OpenFlow9"], REFUSED),
@@ -76,6 +77,10 @@ CONTROLLER = (
     Case("Controller", "target", "carrier-pigeon", "carrier-pigeon"),
     Case("Controller", "target", "tcp:", "tcp:"),
     Case("Controller", "target", "ptcp:70000", "70000"),
+    Case("Controller", "target", "unix:/nowhere", 'ignoring controller "unix:/nowhere": unix sockets must be in'),
+    Case("Controller", "target", "punix:/etc/x", 'ignoring controller "punix:/etc/x": unix sockets must be in'),
+    Case("Controller", "local_ip", "10.0.0.1", "local_ip is not acted on"),
+    Case("Controller", "connection_mode", "in-band", "connection_mode in-band is treated as out-of-band"),
     Case("Controller", "max_backoff", 10, REFUSED),
     Case("Controller", "inactivity_probe", -5, "controller unix:/nowhere: inactivity_probe=-5 is negative; using 5000"),
     Case("Controller", "type", "boss", REFUSED),
@@ -108,7 +113,8 @@ CASES = (*BRIDGE, *PORT, *INTERFACE, *ROOT)
 # Read from the database, and right whatever they are: links between rows, free text, what we wrote ourselves.
 NEVER_WRONG = {
     "bridges", "ports", "interfaces", "controller", "uuid", "name", "ofport", "next_cfg", "options", "datapath_type",
-    "dp-desc", "dp-sn", "other_config",
+    "dp-desc", "dp-sn", "other_config", "enable_async_messages", "private_key", "certificate", "ca_cert",
+    "bootstrap_ca_cert",
 }  # fmt: skip
 
 
