@@ -431,6 +431,6 @@ def message_text(message: bytes, names: Names) -> str:
         return head + printer(message, names)
     except OpenFlowError as error:
         return f"{head} ***decode error: {error.name}***\n{hex_dump(message)}"
-    except (PeerError, struct.error) as error:
-        return f"{head} ***decode error: {error}***\n{hex_dump(message)}"
+    except (PeerError, struct.error, IndexError, ValueError):  # it ends too early, or lengths in it are wrong
+        return f"{head} ***decode error: OFPBRC_BAD_LEN***\n{hex_dump(message)}"
 

@@ -63,7 +63,7 @@ def _show(settings: Settings, message: bytes, names: Names) -> None:
     if settings.json:
         try:
             text = ofctl_json.dumps(ofctl_async.as_json(message))
-        except (PeerError, OpenFlowError, struct.error) as error:
+        except (PeerError, OpenFlowError, struct.error, IndexError, ValueError) as error:
             text = ofctl_json.dumps({"type": kind_of(message), "error": str(error), "message": message.hex()})
         sys.stdout.write(text)
         sys.stdout.flush()
