@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import shlex
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -30,7 +31,8 @@ from ovsdb.idl import Idl, Row, Txn, TxnError
 from ovsdb.schema import Schema
 from ovsdb.server import Server
 from vslib import clock as clock_module
-from vslib import stream, unixctl
+from vslib import jsonrpc, stream, unixctl
+from vslib.blocking import ReplyError
 from vslib.errors import ConfigError, InternalError
 from vswitchd import commands, desired
 from vswitchd.bridge import Bridge
@@ -336,6 +338,31 @@ class Switch:
             raise ConfigError(str(error)) from error
         self._await(self._apply())
         return results
+
+    def vsctl(self, *words: str) -> str:
+        """Run a command line of `vsctl` (one string, or a word each), apply it, and return what it prints.
+
+        Raises ConfigError with what it would write to standard error.
+        """
+        from vswitchd import embed_vsctl
+
+        return embed_vsctl.run(self._ask, shlex.split(words[0]) if len(words) == 1 else list(words))
+
+    def _ask(self, method: str, params: list[Any]) -> Any:
+        return self._await(self._request(method, params))
+
+    async def _request(self, method: str, params: list[Any]) -> Any:
+        """Send a request to the database and apply what it changed; raises ReplyError."""
+        session = self._idl.session
+        if session is None:
+            raise InternalError("the switch lost its database")
+        try:
+            result = await session.call(method, params)
+        except jsonrpc.RpcError as error:
+            raise ReplyError(error.error) from error
+        if self._idl.changes:
+            await self._apply()
+        return result
 
     # -- looking at it
 

@@ -433,6 +433,38 @@ class TestConfiguration:
         assert switch.appctl("fdb/show", "br0").split()[4:] == ["1", "0", H1, "0"]
         assert "port 2: a" in switch.appctl("dpctl/show")
 
+    def test_vsctl_runs_its_commands_here(self, switch):
+        assert switch.vsctl("add-br br0 -- set-fail-mode br0 secure -- add-port br0 a") == ""
+        switch.vsctl("add-port", "br0", "b", "tag=10", "--", "set", "Interface", "b", "external_ids:x=two words")
+        assert switch.vsctl("list-ports br0") == "a\nb\n"
+        assert switch.vsctl("get Interface b external_ids:x") == '"two words"\n'
+        br = switch.bridge("br0")
+        br.add_flow("in_port=a,actions=b")
+        br.port("a").send(frame())
+        assert br.port("b").recv() == frame()
+        assert switch.get("Open_vSwitch", ".", "cur_cfg") == switch.get("Open_vSwitch", ".", "next_cfg") == 2
+        switch.vsctl("del-port a")
+        assert list(br.ports) == ["b"]
+        assert '"name"' in switch.vsctl("--format=json list Port b")
+
+    @pytest.mark.parametrize(
+        ("words", "text"),
+        [
+            ("add-br br0", "cannot create a bridge named br0 because a bridge named br0 already exists"),
+            ("nosuch", "unknown command 'nosuch'"),
+            ("set Port a tag=9999", "9999 is not in the valid range 0 to 4095"),
+            ("br-exists br9", "vsctl br-exists br9: exit code 2"),
+            ("add-port br0 x -- set Interface x type=pcap", "Error detected while setting up 'x': x: type pcap needs"),
+            ("wait-until Interface nosuch", "this would wait for ever"),
+        ],
+    )
+    def test_what_vsctl_complains_of_is_raised(self, switch, words, text, capfd):
+        switch.add_bridge("br0").add_port("a")
+        with pytest.raises(ConfigError) as caught:
+            switch.vsctl(words)
+        assert text in str(caught.value)
+        assert capfd.readouterr() == ("", "")
+
     def test_a_flow_is_traced_by_port_names(self, switch):
         br = switch.add_bridge("br0", fail_mode="secure")
         br.add_port("a"), br.add_port("b")
