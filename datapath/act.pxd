@@ -32,7 +32,8 @@ cdef struct ActOp:             # 48 bytes
     uint32_t reserved
     uint8_t[16] value          # ACT_SET: network byte order, slot's size; ACT_PUNT: first 8 bytes unused
     uint8_t[16] mask           # ACT_SET: 1 bits are written
-    # ACT_PUNT keeps its 64-bit cookie in value[0..7] (native order); see act_punt()
+    # ACT_PUNT keeps its 64-bit cookie in value[0..7] (native order); see act_punt(). For dumps: aux = OFPR_* reason,
+    # arg = controller id << 16 | longest length in bytes, mask[0..7] = the rule's cookie (native order).
 
 cdef struct Program:           # immutable once installed; shared by reference count
     uint32_t refs              # forwarder-local count (programs never cross forwarders)

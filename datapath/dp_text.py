@@ -7,6 +7,7 @@ is printed when its mask has a bit, as value/mask unless the mask is full.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from datapath.datapath import MegaflowRow
 
 OpTuple = tuple[int, int, int, int, int, bytes, bytes]
-PuntText = Callable[[int], str]
 PortNames = Mapping[int, str]
 
 PLACES = places()
@@ -403,28 +403,31 @@ def _mark(value: int, mask: int) -> str:
     return _text(Field("skb_mark", "pkt_mark", HEX), value, mask)
 
 
-def default_punt_text(cookie: int) -> str:
-    """Return a controller action's text when the caller does not know what the cookie stands for."""
-    return f"userspace(pid=0,controller(cookie={cookie:#x}))"
+def punt_text(op: OpTuple, sends: bool = True) -> str:
+    """Return a controller action's text; sends: whether a packet is there that could be sent."""
+    rule_cookie = int.from_bytes(op[6][:8], sys.byteorder)
+    return (
+        f"userspace(pid=0,controller(reason={op[2]},dont_send={int(not sends)},continuation=0,recirc_id=0,"
+        f"rule_cookie={_hex(rule_cookie)},controller_id={op[3] >> 16},max_len={op[3] & 0xFFFF}))"
+    )
 
 
 def format_actions(
     ops: list[OpTuple],
     key: bytes | None = None,
     names: PortNames | None = None,
-    punt_text: PuntText = default_punt_text,
+    sends: bool = True,
 ) -> str:
     """Return an action program as text: `set(ipv4(dst=1.2.3.4)),3`; without output `drop`.
 
     ops: (kind, slot, aux, arg, aux32, value16, mask16) each; key: the megaflow's key, which says what layer 3 and 4
-    are; names: port names to print instead of datapath port numbers; punt_text: text of a controller action from its
-    cookie.
+    are; names: port names to print instead of datapath port numbers; sends: as for punt_text().
     """
     formats: dict[int, Callable[[OpTuple], str]] = {
         OUTPUT: lambda op: _port(op[3], names or {}),
         PUSH_VLAN: lambda op: _push_vlan(op[3]),
         POP_VLAN: lambda op: "pop_vlan",
-        PUNT: lambda op: punt_text(int.from_bytes(op[5][:8], "little")),
+        PUNT: lambda op: punt_text(op, sends),
         SET_MARK: lambda op: f"set(skb_mark({_mark(op[3], op[4])}))",
         SET_PRIORITY: lambda op: f"set(skb_priority({_hex(op[3])}))",
         TRUNC: lambda op: f"trunc({op[3]})",
@@ -455,19 +458,18 @@ def format_flow(
     now_ns: int,
     verbose: bool = False,
     names: PortNames | None = None,
-    punt_text: PuntText = default_punt_text,
 ) -> str:
     """Return one megaflow as a line of `dpctl/dump-flows`.
 
-    now_ns: the time that `used` counts back from, on the clock of row.used_ns; verbose: as with -m; names, punt_text:
-    as for format_actions().
+    now_ns: the time that `used` counts back from, on the clock of row.used_ns; verbose: as with -m; names: as for
+    format_actions().
     """
     used = f"{max(0, now_ns - row.used_ns) / NS_PER_S:.3f}s" if row.used_ns else "never"
     stats = f"packets:{row.packets}, bytes:{row.bytes}, used:{used}"
     if row.tcp_flags:
         stats += ", flags:" + "".join(_set_bits(TCP_LETTERS, row.tcp_flags))
     key = format_key(row.key, row.mask, verbose, names)
-    actions = format_actions(row.actions, row.key, names, punt_text)
+    actions = format_actions(row.actions, row.key, names)
     if verbose:
         return f"ufid:{ufid(row.key, row.mask)}, {key}, {stats}, dp:ovs, actions:{actions}"
     return f"{key}, {stats}, actions:{actions}"

@@ -279,8 +279,8 @@ cdef class SwitchHandle:
 
         in_port: OpenFlow number, host order, which need not be one of a port; key: a FlowKey; learn: with MAC learning.
         The result has `events` (ofproto/xlate/record.pxd, one tuple each), `key` (the FlowKey in the end), `mask`,
-        `ops`, `punts` (reason, cookie, controller id, length), `reason` (drop), `error` (the drop reason of a
-        translation that was given up) and `failed`. Nothing is counted.
+        `ops`, `reason` (drop), `error` (the drop reason of a translation that was given up) and `failed`. Nothing is
+        counted.
         """
         return self.runtime.trace(bridge_id, in_port, key, learn, now_ns)
 

@@ -229,21 +229,6 @@ def tree_lines(nodes: list[Node], level: int = 0) -> list[str]:
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
 
-def _punt_text(punts: list[tuple[int, int, int, int]], sends: bool) -> Callable[[int], str]:
-    waiting = iter(punts)
-
-    def text(_cookie: int) -> str:
-        reason, cookie, controller_id, max_len = next(waiting)
-        # Reason 6 is ours, for a table-miss rule: what OpenFlow 1.3 sessions see as "no match".
-        return (
-            f"userspace(pid=0,controller(reason={1 if reason == 6 else reason},dont_send={int(not sends)},"
-            f"continuation=0,recirc_id=0,rule_cookie={hex_text(cookie)},controller_id={controller_id},"
-            f"max_len={max_len}))"
-        )
-
-    return text
-
-
 def explain(
     switch: SwitchHandle, bridge: BridgeHandle, key: bytes, *, learn: bool = False, now_ns: int = 0,
     named: bool = False, dp_names: Names | None = None,
@@ -264,7 +249,7 @@ def explain(
     lines += ["", f"Final flow: {_final(key, result['key'], names)}"]
     lines += [f"Megaflow: {format_megaflow(key, result['mask'], names)}"]
     actions = dp_text.format_actions(
-        result["ops"], key[:KEY_BYTES], (dp_names or {}) if named else None, _punt_text(result["punts"], learn)
+        result["ops"], key[:KEY_BYTES], (dp_names or {}) if named else None, sends=learn
     )
     lines += [f"Datapath actions: {actions}", *_failure(result)]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from datapath.act cimport ACT_PUNT, ActOp, actbuf_free, actbuf_init
+from datapath.act cimport ActOp, actbuf_free, actbuf_init
 from datapath.drops cimport DROP_MISS_FAILED
 from datapath.flow_key cimport FlowKey, KEY_PACKET_WORDS, PacketKey
 from datapath.packet cimport Packet
@@ -191,24 +191,12 @@ cdef class Runtime:
                 "failed": failed, "error": ctx.error,
                 "mask": (<const char *>&out.mask[0])[:KEY_PACKET_WORDS * 8],
                 "key": (<const char *>&ctx.key)[:sizeof(FlowKey)],
-                "ops": _op_tuples(&out), "punts": _punts(&out), "reason": out.drop_reason, "events": _events(&record),
+                "ops": _op_tuples(&out), "reason": out.drop_reason, "events": _events(&record),
             }
         finally:
             record_free(&record)
             credit_release(<Credit *>out.owner)
             actbuf_free(&out.acts)
-
-
-cdef list _punts(const Translation *out):
-    """What the controller actions of the program know, in their order."""
-    cdef const PuntInfo *info
-    cdef uint32_t i
-    rows = []
-    for i in range(out.acts.n):
-        if out.acts.ops[i].kind == ACT_PUNT:
-            memcpy(&info, &out.acts.ops[i].value[0], 8)
-            rows.append((info.reason, info.cookie, info.controller_id, info.max_len))
-    return rows
 
 
 cdef list _events(const Record *record):

@@ -7,7 +7,7 @@ thread has run. It takes the write lock only when there is news; an address that
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from datapath.act cimport ACT_PUNT, act_drop
+from datapath.act cimport ACT_PUNT, ActOp, act_drop
 from datapath.bytes cimport be32toh, htobe16, htobe32
 from datapath.drops cimport DROP_MISS_NO_BRIDGE, DROP_NONE, DROP_OUT_OF_MEMORY, DROP_TOO_MANY_ACTIONS
 from datapath.flow_key cimport (
@@ -17,7 +17,9 @@ from datapath.headers cimport ETH_IPV4, ETH_IPV6, VLAN_PRESENT
 from datapath.packet cimport Packet
 from datapath.ports.port cimport PORTS_MAX
 from datapath.upcall cimport Translation
-from ofproto.credits cimport CREDIT_DROP, CREDIT_RULE, CreditItem, PuntInfo, credit_make
+from ofproto.credits cimport (
+    CREDIT_DROP, CREDIT_RULE, CreditItem, PUNT_ACTION, PUNT_EXPLICIT_MISS, PuntInfo, credit_make,
+)
 from ofproto.l2.mac_table cimport mac_learn
 from ofproto.of_number cimport COOKIE_NONE, OFPP_UNSET
 from ofproto.rule cimport rule_unref
@@ -143,6 +145,13 @@ cdef void release_rules(XlateContext *ctx) noexcept nogil:
     ctx.credits.n = 0
 
 
+cdef void describe_punt(ActOp *op, const PuntInfo *info) noexcept nogil:
+    """Say in the op what dumps print of a controller action (datapath/act.pxd)."""
+    op.aux = PUNT_ACTION if info.reason == PUNT_EXPLICIT_MISS else info.reason
+    op.arg = <uint32_t>info.controller_id << 16 | info.max_len
+    memcpy(&op.mask[0], &info.cookie, 8)
+
+
 cdef int put_owner(XlateContext *ctx, Translation *out) noexcept nogil:
     """Hand out the credit list, and point the program's punts into it."""
     cdef uint32_t i
@@ -157,6 +166,7 @@ cdef int put_owner(XlateContext *ctx, Translation *out) noexcept nogil:
             memcpy(&index, &out.acts.ops[i].value[0], 8)
             info = from_credit.punts + index
             memcpy(&out.acts.ops[i].value[0], &info, 8)
+            describe_punt(&out.acts.ops[i], info)
     out.owner = from_credit
     return 0
 

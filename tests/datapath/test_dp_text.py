@@ -139,7 +139,7 @@ def test_verbose_key_shows_every_field_and_port_names_replace_numbers() -> None:
 
 
 MAC99 = bytes.fromhex("020000000099")
-PUNT_OP = op(PUNT, value=struct.pack("<Q", 0x1F))
+PUNT_OP = (PUNT, 0, 1, 7 << 16 | 128, 0, struct.pack("=Q", 0x7F0000001000), struct.pack("=QQ", 0x1F, 0))
 ACTIONS: list[tuple[str, list[OpTuple], str]] = [
     ("tcp", [set_op("eth_dst", MAC99), set_op("ip_dst", b"\x09\x09\x09\x09"), set_op("tp_dst", b"\0\x63"),
              op(OUTPUT, 2), op(PUSH_VLAN, 0x81000009), op(OUTPUT, 3)],
@@ -189,8 +189,10 @@ def test_arp_and_icmp_writes_carry_the_names_of_their_headers() -> None:
 
 
 def test_controller_action_is_a_userspace_action_whose_text_the_caller_may_give() -> None:
-    assert format_actions([PUNT_OP, op(OUTPUT, 1)]) == "userspace(pid=0,controller(cookie=0x1f)),1"
-    assert format_actions([PUNT_OP], punt_text=lambda cookie: f"userspace({cookie})") == "userspace(31)"
+    form = "userspace(pid=0,controller(reason=1,dont_send={},continuation=0,recirc_id=0,rule_cookie=0x1f,{}))"
+    end = "controller_id=7,max_len=128"
+    assert format_actions([PUNT_OP, op(OUTPUT, 1)]) == form.format(0, end) + ",1"
+    assert format_actions([PUNT_OP], sends=False) == form.format(1, end)
 
 
 @dataclass
