@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import ofproto.field as field_access
@@ -248,13 +249,19 @@ def _special_text(name: str, value: bytes, mask: bytes) -> list[str]:
     return [] if skip else [f"nw_proto={_get(value, 'nw_proto')}"]
 
 
+@lru_cache(4096)  # long dumps have many flows with few masks
+def _words_for(mask: bytes) -> tuple[str, ...]:
+    # The words of TEXT_ORDER that a match with this mask may need.
+    return tuple(name for name in TEXT_ORDER if name not in NUMBER or _get(mask, name))
+
+
 def format_match(value: bytes, mask: bytes, names: Names = None) -> str:
     """Return a match as flow dumps print it, without spaces; "" for one that takes every packet.
 
     names: of ports, to be printed in place of their numbers.
     """
     parts: list[str] = []
-    for name in TEXT_ORDER:
+    for name in _words_for(mask):
         if name not in NUMBER:
             parts += _special_text(name, value, mask)
         elif _is_set(mask, value, by_name(name)):

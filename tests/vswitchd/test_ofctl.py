@@ -134,8 +134,8 @@ def test_no_text_makes_the_reader_fail_otherwise_than_by_name(text):
 
 
 SCRAPS = (
-    "tcp in_port actions = : ( ) , -> [ ] .. 1 reg0 set_field load resubmit output controller / p1 - drop 0x cookie table "
-    "write_actions dec_ttl nw_src 10.0.0.1"
+    "tcp in_port actions = : ( ) , -> [ ] .. 1 reg0 set_field load resubmit output controller / p1 - drop 0x cookie "
+    "table write_actions dec_ttl nw_src 10.0.0.1"
 )
 
 
