@@ -43,10 +43,10 @@ def test_a_restart_waits_for_its_flows(tmp_path):
 def test_controllers_are_connected_when_the_wait_is_over(tmp_path):
     bridge = device("cb")
     with running(tmp_path / "run") as daemon, socket.socket(socket.AF_UNIX) as controller:
-        controller.bind(str(tmp_path / "controller"))
+        controller.bind(str(daemon.folder / "controller"))
         controller.listen()
         controller.settimeout(10)
-        target = f"unix:{tmp_path}/controller"
+        target = f"unix:{daemon.folder}/controller"  # others are refused
         daemon.vsctl("add-br", bridge, "--", "set-controller", bridge, target, "--", "set", *SETTING)
         controller.accept()[0].close()
         daemon.restart()
