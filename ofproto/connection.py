@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 OUTPUT_HIGH_BYTES = 1 << 18  # more waits for the peer before the next message is handled (CH.16)
 OUTPUT_MAX_BYTES = 1 << 26  # a peer that lets this much pile up is dropped
+GREETING_S = 0.1  # how long our HELLO waits for the peer's
 SLICE_NS = 10_000_000  # the loop is let go after this time
 DEFAULT_MISS_SEND_LEN = 128
 PACKET_INS = sum(
@@ -77,7 +78,7 @@ class Connection:
         self.stream = stream
         self.name = name
         self.service = service
-        self.session = Session(channel.bridge.allowed_versions, name)
+        self.session = Session(channel.bridge.allowed_versions, name, patient=True)
         self.heard: Callable[[], None] | None = None  # called when anything arrives
         self.listening: Callable[[bool], None] | None = None  # called with True before reading, with False after
         self.lost = ""  # why it ended
@@ -85,6 +86,7 @@ class Connection:
         self.on_admitted: Callable[[], None] | None = None
         self._on_negotiated = on_negotiated
         self._timer: Handle | None = None
+        self._greeting: Handle | None = None
         self._events: deque[Event] = deque()
         self._worker: asyncio.Task[None] | None = None  # while something must be waited for
         self._over: asyncio.Future[None] | None = None
@@ -150,6 +152,7 @@ class Connection:
         self._over = asyncio.get_running_loop().create_future()
         try:
             self.flush()
+            self._greeting = CLOCK.call_later(GREETING_S, self._greet)
             self.stream.hand_over(self._arrived, self._ended)
             await self._over
             self.flush()
@@ -159,7 +162,14 @@ class Connection:
             self.session.state = "LOST"
         return self.lost
 
+    def _greet(self) -> None:
+        """Say HELLO to a peer that waits for ours."""
+        self.session.greet()
+        self.flush()
+
     def _stop_work(self) -> None:
+        if self._greeting is not None:
+            self._greeting.cancel()
         if self._timer is not None:
             self._timer.cancel()
         if self._worker is not None:

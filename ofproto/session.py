@@ -97,13 +97,13 @@ def describe_versions(versions: Iterable[int]) -> str:
     return ("version " if len(ordered) == 1 else "versions ") + ", ".join(f"0x{v:02x}" for v in ordered)
 
 
-def make_hello(allowed: Iterable[int], xid: int) -> bytes:
+def make_hello(allowed: Iterable[int], xid: int, version: int = 0) -> bytes:
     """Return our HELLO: exactly 8 bytes when the allowed versions run from 1.0, with a version bitmap otherwise
-    (D.1.1).
+    (D.1.1). version: the one to name, 0 = our highest.
     """
     allowed = set(allowed)
     spoken = allowed & IMPLEMENTED
-    version = max(spoken or allowed or {OFP10})
+    version = version or max(spoken or allowed or {OFP10})
     body = b"" if _contiguous(allowed) else struct.pack("!HHI", VERSION_BITMAP, 8, version_bits(spoken))
     return wire.build(version, wire.Key(HELLO), xid, body)
 
@@ -130,9 +130,13 @@ def read_hello(message: bytes) -> frozenset[int]:
 
 
 class Session:
-    """The protocol state of one connection; `allowed`: the wire versions that the bridge's configuration permits."""
+    """The protocol state of one connection; `allowed`: the wire versions that the bridge's configuration permits.
 
-    def __init__(self, allowed: Iterable[int], name: str = "") -> None:
+    A short HELLO of ours claims all versions up to its own, also those that we do not speak (1.1, 1.2). patient: it
+    therefore waits for the peer's HELLO, to name no more than both speak, or for a call of `greet`.
+    """
+
+    def __init__(self, allowed: Iterable[int], name: str = "", patient: bool = False) -> None:
         self.name = name
         self.state = "HELLO"
         self.version = 0  # agreed version, 0 before
@@ -141,9 +145,17 @@ class Session:
         self._out: list[bytes] = []
         self._xid = 0
         self._partials: dict[int, Partial] = {}
-        self.send(make_hello(self._allowed, self.new_xid()))
+        self._greeted = False
+        if not patient or not _contiguous(self._allowed):
+            self.greet()
 
     # -- output
+
+    def greet(self, version: int = 0) -> None:
+        """Queue our HELLO, once; version: the one to name, 0 = our highest."""
+        if not self._greeted:
+            self._greeted = True
+            self.send(make_hello(self._allowed, self.new_xid(), version))
 
     def new_xid(self) -> int:
         """Return a transaction id for a message of our own."""
@@ -212,6 +224,7 @@ class Session:
 
     def _lose(self, reason: str, events: list[Event]) -> None:
         self.state = "LOST"
+        self.greet()
         events.append(Lost(reason))
 
     def _ignore(self, message: bytes, events: list[Event]) -> None:
@@ -230,6 +243,10 @@ class Session:
         agreed_by_peer = (
             max(offered & frozenset(range(1, max(ours) + 1)), default=0) if ours and _contiguous(self._allowed) else 0
         )
+        if common and agreed_by_peer > max(common) and not self._greeted:
+            self.greet(max(common))  # without naming more, the peer settles on what both speak
+            agreed_by_peer = max(common)
+        self.greet()
         if not common or agreed_by_peer > max(common):
             text = (
                 f"We support {describe_versions(ours)}, you support {describe_versions(offered)}, no common versions."

@@ -225,3 +225,23 @@ def test_no_message_makes_a_session_raise(version, kind, body, vendor):
     )
     for answer in (session.outgoing(),):
         assert not answer or answer[1] == 1
+
+
+@pytest.mark.parametrize(("offer", "agreed"), [(1, 1), (2, 1), (3, 1), (4, 4), (5, 4), (6, 4)])
+def test_a_patient_session_names_no_version_that_it_does_not_speak(offer, agreed):  # CH.05, CH.06
+    session = Session({1, 2, 3, 4, 5, 6}, patient=True)
+    assert session.outgoing() == b""
+    session.receive(msg(offer, 0))
+    hello = session.outgoing()
+    assert len(hello) == 8 and session.version == agreed
+    assert min(hello[0], offer) == agreed  # what the peer makes of it
+
+
+def test_a_session_out_of_patience_says_hello_first():  # CH.05
+    session = Session({1, 2, 3, 4, 5, 6}, patient=True)
+    session.greet()
+    session.greet()
+    assert session.outgoing()[:4] == bytes([4, 0, 0, 8])
+    session.receive(msg(4, 0))
+    assert session.outgoing() == b"" and session.version == 4
+    assert Session({4}, patient=True).outgoing()[:2] == bytes([4, 0])  # a bitmap says it all

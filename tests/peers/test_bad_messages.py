@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import subprocess
 
@@ -71,12 +72,22 @@ def test_a_later_version_is_negotiated_down(switches, offer):
 
 
 @pytest.mark.parametrize("offer", [2, 3])
-def test_a_version_in_between_that_the_peer_would_settle_on_is_refused_in_words(switches, offer):
-    session = Session(switches[0], offer)  # has read our hello, which claims all versions up to 1.3
-    refusal = session.read()
-    assert refusal[:2] == bytes([offer, ERROR])
-    assert struct.unpack_from("!HH", refusal, 8) == (0, 0)
-    assert b"no common versions" in refusal
-    with pytest.raises(EOFError):
-        session.read()
+def test_a_peer_of_a_version_in_between_settles_on_1_0(switches, offer):  # CH.05
+    session = Session(switches[0], offer)  # has read our hello, which names 1.0
+    session.socket.sendall(struct.pack("!BBHI", 1, 18, 8, 7))
+    assert session.read()[:2] == bytes([1, 19])
     session.close()
+
+
+@pytest.mark.parametrize("offer", [2, 3])
+def test_a_version_in_between_that_a_late_peer_would_settle_on_is_refused_in_words(switches, offer):  # CH.05
+    with socket.socket(socket.AF_UNIX) as late:
+        late.settimeout(10)
+        late.connect(str(switches[0]))
+        assert late.recv(8)[0] == 4  # our hello, which claims all versions up to 1.3
+        late.sendall(struct.pack("!BBHI", offer, 0, 8, 1))
+        refusal = b""
+        while more := late.recv(1 << 16):
+            refusal += more
+    assert refusal[:2] == bytes([offer, ERROR]) and struct.unpack_from("!HH", refusal, 8) == (0, 0)
+    assert b"no common versions" in refusal
