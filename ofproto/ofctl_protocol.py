@@ -6,9 +6,13 @@ about them are ours too.
 
 from __future__ import annotations
 
-from ofproto.fields import BOTH, Field
+from typing import TYPE_CHECKING
+
 from ofproto.numbers import OFP10, OFP13
 from vslib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ofproto.fields import Field
 
 # Bit, name and wire version, in the order in which they are tried and named.
 _ROWS = (
@@ -118,8 +122,3 @@ def formats_for(row: Field, mask: int) -> int:
     if row.name in _MASKED_OF11:
         return NXM_OF11_UP
     return NXM_OXM
-
-
-def is_text_name(row: Field) -> bool:
-    """Tell whether flows may name a field: Open vSwitch 3.1 lacks some of our views, or keeps them from matches."""
-    return bool(row.headers) or row.dialect == BOTH

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn
@@ -44,13 +43,6 @@ def _reason(error: OSError) -> str:
 
 
 # -- where a switch is -----------------------------------------------------------------------------------------------
-
-
-def _is_socket(path: str) -> bool:
-    try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)
-    except OSError:
-        return False
 
 
 def open_target(name: str, timeout_s: float | None = None, tls: blocking.TlsKeys | None = None) -> tuple[str, Socket]:
@@ -140,8 +132,6 @@ class Connection:
         self._not_connected("Broken pipe")
 
     def _not_connected(self, reason: str) -> NoReturn:
-        if ":" in self.name:
-            raise ConfigError(f"{self.name}: failed to connect to socket ({reason})")
         raise ConfigError(f"{self.name}: failed to connect to socket ({reason})")
 
     # -- bytes

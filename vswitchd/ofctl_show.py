@@ -10,7 +10,7 @@ from ofproto import messages, ofctl_decode, ofctl_json, ofctl_print
 from ofproto.numbers import OFP10, OFPP_ANY
 from ofproto.ofctl_decode import Row
 from ofproto.ofctl_print import message_text
-from ofproto.ofctl_values import Ports, c_number
+from ofproto.ofctl_values import Ports
 from vslib.errors import ConfigError
 from vswitchd.ofctl import Settings
 from vswitchd.ofctl_connection import Connection
@@ -167,8 +167,7 @@ def mod_port(settings: Settings, args: list[str]) -> int:
     bits, mask = _port_change(args[2])
     with settings.connect(args[0]) as connection:
         rows = ports_of(connection)
-        wanted = port_reader(settings, lambda: connection).find(args[1]) if c_number(args[1]) is not None else None
-        wanted = _reserved(args[1]) if wanted is None else wanted
+        wanted = Ports().find(args[1])  # a number or a reserved port; names are compared below
         row = next((row for row in rows if row["port_no"] == wanted or row["name"] == args[1]), None)
         if row is None:
             raise ConfigError(f"{args[0]}: couldn't find port `{args[1]}'")
@@ -179,10 +178,6 @@ def mod_port(settings: Settings, args: list[str]) -> int:
             connection.build("OFPT_PORT_MOD", layout.pack(port=number, mac=mac, config=bits, mask=mask))
         )
     return 0
-
-
-def _reserved(text: str) -> int | None:
-    return Ports().find(text)
 
 
 def get_frags(settings: Settings, args: list[str]) -> int:
