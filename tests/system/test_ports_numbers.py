@@ -144,3 +144,12 @@ def test_the_root_row_says_what_it_is(daemon):
     assert {"system", "internal", "tap", "patch"} <= set(daemon.get("open_vswitch", ".", "iface_types"))
     for column in ("ovs_version", "db_version", "system_type", "system_version"):
         assert daemon.get("open_vswitch", ".", column)
+
+
+def test_a_new_datapath_id_makes_controllers_connect_anew(daemon, bridge):
+    """OC.01: nothing else would tell them."""
+    with port_watch(daemon, bridge) as watch:
+        daemon.vsctl("set", "bridge", bridge, "other_config:datapath-id=00000000000000ab")
+        assert daemon.get("bridge", bridge, "datapath_id") == "00000000000000ab"
+        assert watch.process.wait(5) != 0
+    assert "dpid:00000000000000ab" in daemon.ofctl("show", bridge)
