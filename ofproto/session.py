@@ -104,7 +104,7 @@ def make_hello(allowed: Iterable[int], xid: int, version: int = 0) -> bytes:
     allowed = set(allowed)
     spoken = allowed & IMPLEMENTED
     version = version or max(spoken or allowed or {OFP10})
-    body = b"" if _contiguous(allowed) else struct.pack("!HHI", VERSION_BITMAP, 8, version_bits(spoken))
+    body = b"" if _contiguous(allowed) else struct.pack("!HHI", VERSION_BITMAP, 8, version_bits(spoken or allowed))
     return wire.build(version, wire.Key(HELLO), xid, body)
 
 

@@ -300,9 +300,9 @@ class Reader:
         self.problem(f'bridge {bridge}: ignoring controller "{target}": unix sockets must be in {dirs.rundir()}')
         return False
 
-    def tls(self, uuids: Iterable[uuid.UUID]) -> TlsFiles | None:
+    def tls(self, ssl: uuid.UUID | None) -> TlsFiles | None:
         """Return the files of the SSL row, if there is one."""
-        for row in self.rows("SSL", uuids):
+        for row in self.rows("SSL", [ssl]) if ssl is not None else ():
             if row.bootstrap_ca_cert and not os.path.exists(row.ca_cert):
                 self.problem(f"SSL: bootstrap_ca_cert is not supported; {row.ca_cert} must exist")
             return TlsFiles(row.private_key, row.certificate, row.ca_cert)
@@ -359,6 +359,7 @@ class Reader:
         self.flag(where, other, "flow-restore-wait")
         self.desired.flow_limit = self.number(where, other, "flow-limit", DEFAULT_FLOW_LIMIT, 1, 1 << 30)
         self.desired.max_idle_ms = self.number(where, other, "max-idle", DEFAULT_MAX_IDLE_MS, 500, 1 << 31)
+        self.desired.tls = self.tls(getattr(root, "ssl", None))
         for row in self.rows("Bridge", root.bridges):
             if "/" in row.name or not row.name or len(row.name) > 15:
                 self.problem(f'ignoring bridge with invalid name "{row.name}"')

@@ -351,6 +351,7 @@ STEPS: tuple[Callable[[Change], Awaitable[None]], ...] = (
     connect_patches,
     choose_macs,
     set_mtus,
+    configure_tls,
     configure_bridges,
     limit_caches,
 )

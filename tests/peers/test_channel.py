@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.ofproto.channel_rig import msg
 from tests.ofproto.real_switch import installed, real_switch
 from tests.peers.controller_stub import PACKET_IN, Stub
-from tests.peers.daemon import Daemon, flow_lines, needs_tools
+from tests.peers.daemon import Daemon, flow_lines, needs_tools, wait_until
 from tests.system.netns import needs_root
 
 pytestmark = [needs_root, needs_tools, pytest.mark.root, pytest.mark.ovs_tools]
@@ -171,3 +172,114 @@ def test_a_standalone_bridge_switches_by_itself_while_no_controller_is_in_charge
     ours, theirs = together(sides, come_back)
     assert ours  # a made-up packet every 2 s, for those that only answer packets
     assert len({message[:4] + message[8:16] for message in ours + theirs}) == 1 and ours[0][1] == PACKET_IN
+
+
+def row_of(daemon, bridge, column):
+    """Return a column of the bridge's only controller."""
+    return daemon.get("Controller", daemon.vsctl("get", "Bridge", bridge, "controller").strip("[]"), column)
+
+
+def connected(daemon, bridge):
+    """Wait until the database shows the bridge's controller as connected."""
+    wait_until(lambda: row_of(daemon, bridge, "is_connected"), "is_connected")
+
+
+def test_the_database_shows_connection_role_and_errors_promptly(daemon: Daemon, bridge, stub):  # CH.07, SC.15, MS.38
+    daemon.vsctl("set-controller", bridge, f"tcp:127.0.0.1:{stub.port}", "--", "set", "controller", bridge,
+                 "max_backoff=1000")  # fmt: skip
+    wait_until(lambda: row_of(daemon, bridge, "status").get("last_error") == "Connection refused", "last_error")
+    assert row_of(daemon, bridge, "status")["state"] == "BACKOFF" and not row_of(daemon, bridge, "is_connected")
+    stub.accept()
+    connected(daemon, bridge)
+    assert row_of(daemon, bridge, "role") == "other"
+    for role, name in ((2, "master"), (3, "slave"), (1, "other")):
+        stub.send(msg(4, 24, role.to_bytes(4, "big") + bytes(12)))
+        wait_until(lambda name=name: row_of(daemon, bridge, "role") == name, name, 1.0)
+    status = row_of(daemon, bridge, "status")
+    assert status["state"] == "ACTIVE" and int(status["sec_since_connect"]) <= 5
+    stub.hang_up()
+    wait_until(lambda: not row_of(daemon, bridge, "is_connected"), "not connected", 1.0)
+    assert "sec_since_disconnect" in row_of(daemon, bridge, "status")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
+def test_controllers_are_called_by_ipv4_ipv6_and_name(daemon: Daemon, bridge, address):  # CH.03
+    stub = Stub(daemon.place.call, "127.0.0.1" if address == "localhost" else address)
+    try:
+        host = f"[{address}]" if ":" in address else address
+        daemon.vsctl("set-controller", bridge, f"tcp:{host}:{stub.port}", "--", "set", "controller", bridge,
+                     "max_backoff=1000")  # fmt: skip
+        stub.accept().until_barrier()
+        connected(daemon, bridge)
+    finally:
+        stub.hang_up()
+
+
+def told(daemon, *command):
+    """Return what a command in the daemon's namespace prints once it succeeds."""
+    last = []
+
+    def done():
+        last[:] = [daemon.place.run(*command, check=False)]
+        return last[0].returncode == 0
+
+    try:
+        wait_until(done, "success")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {last[0].stderr} {daemon.log()[-800:]}") from None
+    return last[0].stdout
+
+
+@pytest.mark.parametrize(
+    "target", ["ptcp:{port}", "ptcp:{port}:127.0.0.1", "ptcp:{port}:[::1]", "punix:{folder}/{name}.own"]
+)
+def test_tools_and_controllers_may_call_the_bridge(daemon: Daemon, bridge, stub, target):  # CH.04
+    target = target.format(port=stub.port, folder=daemon.folder, name=bridge)
+    daemon.vsctl("set-controller", bridge, target)
+    host = "[::1]" if "::1" in target else "127.0.0.1"
+    active = f"tcp:{host}:{stub.port}" if target.startswith("ptcp") else target[1:]
+    assert "OFPT_FEATURES_REPLY" in told(daemon, "ovs-ofctl", "show", active)
+    daemon.vsctl("del-controller", bridge)
+    assert daemon.place.run("ovs-ofctl", "show", active, check=False).returncode != 0
+
+
+def test_versions_change_live(daemon: Daemon, bridge, stub):  # CH.05
+    daemon.vsctl("set-controller", bridge, f"tcp:127.0.0.1:{stub.port}", "--", "set", "controller", bridge,
+                 "max_backoff=1000")  # fmt: skip
+    stub.accept(1).until_barrier(1)
+    daemon.vsctl("set", "bridge", bridge, "protocols=OpenFlow13")
+    assert stub.read() == b""  # dropped: its version is not allowed any more
+    stub.accept(4).until_barrier(4)
+    assert "version negotiation failed" in daemon.fails("ovs-ofctl", "-O", "OpenFlow10", "show", bridge)
+    daemon.vsctl("set", "bridge", bridge, "protocols=OpenFlow14,OpenFlow15")
+    daemon.fails("ovs-ofctl", "-O", "OpenFlow14", "show", bridge)  # 1.4 and 1.5 may be allowed, but are not spoken
+    assert "We support no version" in daemon.log()
+    daemon.vsctl("clear", "bridge", bridge, "protocols")
+    assert "OF1.3" in daemon.ofctl("-O", "OpenFlow13,OpenFlow14", "show", bridge)
+
+
+def test_a_rate_limit_is_counted_in_the_database(daemon: Daemon, bridge, stub):  # CH.13, SC.15
+    daemon.vsctl("set-controller", bridge, f"tcp:127.0.0.1:{stub.port}", "--", "set", "controller", bridge,
+                 "max_backoff=1000", "controller_rate_limit=100", "controller_burst_limit=25")  # fmt: skip
+    stub.accept().until_barrier()
+    packet = bytes.fromhex("ffffffffffff02000000000108060001") + bytes(44)
+    action = bytes.fromhex("00000010fffffffdffff000000000000")
+    out = bytes.fromhex("fffffffffffffffd0010000000000000") + action + packet
+    stub.send(*[msg(4, 13, out)] * 200)
+    stub.until_barrier()
+    status = wait_until(
+        lambda: (s := row_of(daemon, bridge, "status")).get("packet-in-action-dropped", "0") != "0" and s, "counted", 8
+    )
+    assert int(status["packet-in-action-bypassed"]) >= 25 and int(status["packet-in-action-queued"]) > 0
+
+
+def test_tls_follows_the_database(daemon: Daemon, bridge, tmp_path):  # CH.03, CH.12
+    key, certificate = daemon.folder / "key.pem", daemon.folder / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
+                    "-keyout", key, "-out", certificate], check=True, capture_output=True)  # fmt: skip
+    daemon.vsctl("set-ssl", str(key), str(certificate), str(certificate))
+    port = Stub(daemon.place.call).port
+    daemon.vsctl("set-controller", bridge, f"pssl:{port}:127.0.0.1")
+    keys = ("-p", str(key), "-c", str(certificate), "-C", str(certificate))
+    assert "OFPT_FEATURES_REPLY" in told(daemon, "ovs-ofctl", *keys, "show", f"ssl:127.0.0.1:{port}")
+    daemon.vsctl("del-ssl")
