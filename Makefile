@@ -3,7 +3,7 @@ PY := .venv/bin/python
 EXT_SOURCES := $(shell find vslib datapath ofproto -name '*.pyx' -o -name '*.pxd')
 COMPILED := build/.compiled
 
-.PHONY: build demo test check check-debug check-asan lint types house bench soak docs clean
+.PHONY: build demo test check check-debug check-asan lint types house bench soak docs dist clean
 
 build: $(COMPILED)
 
@@ -70,6 +70,11 @@ docs: build
 	$(PY) -m datapath.gen
 	$(PY) -m ofproto.gen_docs
 
+# Source archive, wheel and Debian package for this machine, in dist/; tools come from PyPI. For other machines and versions
+# of Python: .ci/dist, PYTHON and CC in the environment.
+dist: .venv/.ready
+	PYTHON=$${PYTHON:-$(PY)} .ci/dist
+
 clean:
-	rm -rf build .venv
+	rm -rf build dist .venv
 	find vslib datapath ofproto -name '*.so' -delete
