@@ -228,7 +228,7 @@ def ask(peer: socket.socket, method: str, params: object, **more: object) -> dic
         ("ctl", "nosuch", [], "not a valid command"),
         ("ctl", "version", ["one", "two"], "takes at most 0 arguments"),
         ("ctl", "fdb/show", ["nosuch"], "no such bridge"),
-        ("ctl", "fdb/show", [7], "command arguments must be strings"),
+        ("ctl", "fdb/show", [7], "command has non-string argument"),
         ("ctl", "vlog/set", ["no:such:level"], "no"),
     ],
 )
