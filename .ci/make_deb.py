@@ -45,6 +45,7 @@ FILES = (
     (ROOT / "README.md", "usr/share/doc/cyvswitch/README.md"),
     (ROOT / "docs/OPERATING.md", "usr/share/doc/cyvswitch/OPERATING.md"),
     (ROOT / "vswitchd/systemd/cyvswitch.service", "lib/systemd/system/cyvswitch.service"),
+    (TEXTS / "ovs-record-hostname.service", "lib/systemd/system/ovs-record-hostname.service"),
 )
 FOLDERS = ("etc/openvswitch", "var/log/openvswitch")  # the daemon's, with modes as Open vSwitch's packages have them
 SCRIPTS = ("postinst", "prerm", "postrm")

@@ -90,8 +90,11 @@ def test_the_package_holds_commands_under_both_names_a_service_and_the_daemons_f
         assert modes[f"/usr/bin/{name}"] == "-rwxr-xr-x"
     for folder in ("/etc/openvswitch", "/var/log/openvswitch"):
         assert modes[folder] == "drwxr-xr-x"
-    for place in ("lib/systemd/system/cyvswitch.service", "etc/default/cyvswitch", "etc/logrotate.d/cyvswitch"):
-        assert modes[f"/{place}"] == "-rw-r--r--"
+    # The second unit is what openvswitch-switch, when removed, leaves a requirement for.
+    for unit in ("cyvswitch", "ovs-record-hostname"):
+        assert modes[f"/lib/systemd/system/{unit}.service"] == "-rw-r--r--"
+    for place in ("default", "logrotate.d"):
+        assert modes[f"/etc/{place}/cyvswitch"] == "-rw-r--r--"
     listed = ("dpkg-deb", "-I", package, "conffiles")
     conffiles = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
     assert conffiles.split() == ["/etc/default/cyvswitch", "/etc/logrotate.d/cyvswitch"]
