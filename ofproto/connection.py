@@ -350,16 +350,23 @@ class Connection:
         """Send a frame that a forwarder set aside, if the controller wants it and takes them as fast as they come."""
         if punt.controller_id != self.controller_id or not self.takes("packet_in", punt.reason):
             return
+        if not self.limits.rate_pps and self._is_behind():  # known without the work of encoding
+            _overflow.inc()
+            return
         message = packet_in.encode(punt, self.version, self.packet_in_form, self.codec.encode_packet_in_match)
         self.limiters["miss" if punt.reason == packet_in.NO_MATCH else "action"].put(punt.in_port, message)
 
     def _send_packet_in_now(self, message: bytes) -> None:
-        if self._outstanding.count(self.stream.queued_bytes) >= self.limits.queue_size:
+        if self._is_behind():
             _overflow.inc()
             return
         self.session.send(message)
         self.flush()
         self._outstanding.note()
+
+    def _is_behind(self) -> bool:
+        """Tell whether as many packet-ins as may wait for the controller do."""
+        return self._outstanding.count(self.stream.queued_bytes) >= self.limits.queue_size
 
     def send_flow_removed(self, removed: Any) -> None:
         """Tell the controller of a removed flow (`ofproto.flow_table.RemovedFlow`), if it wants to know."""

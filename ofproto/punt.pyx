@@ -42,14 +42,24 @@ cdef void punt_free(PuntQueue *queue) noexcept nogil:
 
 # -- the writer
 
-cdef uint8_t *reserve(PuntRing *ring, uint32_t n_bytes) noexcept nogil:
-    """Room for a record in one piece, NULL if there is none; the rest before the ring's end gets a filler."""
+cdef inline uint32_t share_of(const PuntInfo *info) noexcept nogil:
+    """The share that a frame counts for: that of its port; ports with neighbouring numbers never meet in one."""
+    return (info.bridge_id * 21 + info.in_port) & (PUNT_SHARES - 1)
+
+
+cdef uint8_t *reserve(PuntRing *ring, uint32_t share, uint32_t n_bytes) noexcept nogil:
+    """Room for a record in one piece, NULL if there is none for its share; the rest before the ring's end gets a
+    filler.
+    """
     cdef uint64_t head = load_relaxed(&ring.head)
     cdef uint32_t at = <uint32_t>(head & (PUNT_RING_BYTES - 1))
     cdef uint32_t rest = PUNT_RING_BYTES - at
     cdef uint64_t used = head - load_acquire(&ring.tail)
     cdef uint32_t skip = rest if rest < n_bytes else 0
+    cdef uint64_t waiting = ring.written[share] - load_relaxed(&ring.taken[share])
     if used + skip + n_bytes > PUNT_RING_BYTES:
+        return NULL
+    if waiting + n_bytes > PUNT_EAGERNESS * (PUNT_RING_BYTES - used):
         return NULL
     if skip:
         (<uint32_t *>(ring.data + at))[0] = skip
@@ -89,7 +99,8 @@ cdef void signal_reader(PuntQueue *queue) noexcept nogil:
 cdef int punt_push(PuntQueue *queue, uint32_t forwarder, const PuntInfo *info, const Packet *pkt) noexcept nogil:
     cdef PuntRing *ring = &queue.rings[forwarder]
     cdef uint32_t n_bytes = (<uint32_t>sizeof(PuntRecord) + pkt.length + 7) & ~<uint32_t>7
-    cdef uint8_t *at = reserve(ring, n_bytes)
+    cdef uint32_t share = share_of(info)
+    cdef uint8_t *at = reserve(ring, share, n_bytes)
     cdef PuntRecord *record = <PuntRecord *>at
     if at == NULL:
         store_relaxed(&ring.refused, ring.refused + 1)
@@ -100,6 +111,7 @@ cdef int punt_push(PuntQueue *queue, uint32_t forwarder, const PuntInfo *info, c
     memcpy(at + sizeof(PuntRecord), pkt.data, pkt.length)
     if pkt.offload & OFFLOAD_CSUM_PARTIAL:
         complete_csum(at + sizeof(PuntRecord), pkt)
+    ring.written[share] += n_bytes
     store_release(&ring.head, load_relaxed(&ring.head) + n_bytes)
     signal_reader(queue)
     return 0
@@ -129,25 +141,35 @@ cdef Punt make_punt(const PuntRecord *record, uint32_t forwarder, dict names):
     return punt
 
 
-cdef void drain_ring(PuntRing *ring, uint32_t forwarder, dict names, list out) except *:
+cdef bint drain_ring(PuntRing *ring, uint32_t forwarder, dict names, list out) except -1:
+    """Append the oldest frames of a ring to `out`; tells whether there are more."""
     cdef uint64_t head = load_acquire(&ring.head)
     cdef uint64_t tail = load_relaxed(&ring.tail)
+    cdef uint32_t share, n = 0
     cdef const PuntRecord *record
-    while tail != head:
+    while tail != head and n < PUNT_TURN:
         record = <const PuntRecord *>(ring.data + (tail & (PUNT_RING_BYTES - 1)))
         if record.frame_bytes != <uint32_t>PUNT_FILLER:
             out.append(make_punt(record, forwarder, names))
+            share = share_of(&record.info)
+            store_relaxed(&ring.taken[share], ring.taken[share] + record.record_bytes)
+            n += 1
         tail += record.record_bytes
         store_release(&ring.tail, tail)
+    return tail != head
 
 
 cdef list punt_drain(PuntQueue *queue, dict names):
     cdef uint64_t count
     cdef uint32_t i
+    cdef bint more = False
     cdef list out = []
     read(queue.fd, &count, 8)
     store_release(&queue.signalled, 0)
     full_fence()               # from here on a writer signals again; what it wrote before is seen below
     for i in range(FORWARDERS_MAX):
-        drain_ring(&queue.rings[i], i, names, out)
+        if drain_ring(&queue.rings[i], i, names, out):
+            more = True
+    if more:
+        signal_reader(queue)
     return out

@@ -254,7 +254,9 @@ cdef class SwitchHandle:
         return self.runtime.punt_fd
 
     def poll_punts(self) -> list:
-        """Return the frames handed up since the last call, as ofproto.punt.Punt, oldest first per forwarder."""
+        """Return the next frames handed up, as ofproto.punt.Punt, oldest first per forwarder; with more waiting the
+        descriptor stays readable.
+        """
         return self.runtime.poll_punts(self._by_id)
 
     def affected(self, since: int, upto: int, tags: int) -> bool:

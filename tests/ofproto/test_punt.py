@@ -14,17 +14,19 @@ OFFLOAD_CSUM_PARTIAL = 1
 
 
 class Net:
-    def __init__(self) -> None:
-        self.rig = Rig(1, local=False)
+    def __init__(self, n_ports: int = 1) -> None:
+        self.rig = Rig(n_ports, local=False)
         self.dp = Datapath(inline=True)
         self.dp.set_miss_hook(self.rig.switch.miss_hook)
-        self.port = PipePort("p1", mtu=9000)
-        self.dp.add_port(self.port, 1)
+        self.ports = [PipePort(f"p{i + 1}", mtu=9000) for i in range(n_ports)]
+        for i, port in enumerate(self.ports):
+            self.dp.add_port(port, i + 1)
+        self.port = self.ports[0]
         self.dp.start()
 
-    def send(self, *frames: bytes) -> None:
+    def send(self, *frames: bytes, port: int = 1) -> None:
         for frame in frames:
-            assert self.port.inject(frame)
+            assert self.ports[port - 1].inject(frame)
         self.dp.step()
 
     def readable(self) -> bool:
@@ -71,9 +73,33 @@ def test_a_full_ring_counts_the_loss_and_recovers(net: Net) -> None:
         net.send(*[frame(n, 8000) for n in range(50)])
     got = net.rig.switch.poll_punts()
     lost = net.dp.stats()["drops"]["controller_queue_full"]
-    assert 100 < len(got) < 140 and len(got) + lost == 200  # 1 MiB in frames of 8000 bytes
+    assert 90 < len(got) < 110 and len(got) + lost == 200  # 4/5 of 1 MiB in frames of 8000 bytes
     net.send(frame(9))
     assert [punt.frame for punt in net.rig.switch.poll_punts()] == [frame(9)]
+
+
+@pytest.mark.parametrize("n_flooding", [1, 3, 6])
+def test_ports_that_flood_leave_room_for_another(n_flooding: int) -> None:  # CH.13
+    net = Net(n_flooding + 1)
+    net.rig.flow(output(CONTROLLER))
+    for _ in range(200):
+        for port in range(1, n_flooding + 1):
+            net.send(*[frame(n) for n in range(50)], port=port)
+    assert net.dp.stats()["drops"]["controller_queue_full"] > 0
+    lost = net.dp.stats()["drops"]["controller_queue_full"]
+    other = n_flooding + 1
+    net.send(*[frame(n) for n in range(20)], port=other)
+    assert net.dp.stats()["drops"]["controller_queue_full"] == lost
+    got = []
+    while net.readable():
+        some = net.rig.switch.poll_punts()
+        assert len(some) <= 256  # the control thread has other work too
+        got += some
+    of_port = [[punt.frame for punt in got if punt.in_port == port] for port in range(1, other + 1)]
+    assert of_port[-1] == [frame(n) for n in range(20)]
+    fair = 0.5 * (len(got) - 20) / n_flooding
+    assert all(len(frames) > fair for frames in of_port[:-1])
+    net.dp.stop()
 
 
 def test_the_ring_wraps_thousands_of_times(net: Net) -> None:

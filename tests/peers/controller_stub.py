@@ -28,12 +28,17 @@ class Stub:
         self.peer: socket.socket | None = None
         self.rest = b""
 
+    def listen(self) -> None:
+        """Listen from now on, so that a call before `accept` waits for that instead of being refused."""
+        if self.listener is None:
+            self.listener = self._call(lambda: listening(self._address, self.port))
+
     def accept(self, version: int = 4, hello: bytes | None = None, shake: bool = True) -> Stub:
         """Take a connection and shake hands as `version`, with `hello` if given."""
         if self.peer is not None:
             self.peer.close()
-        if self.listener is None:
-            self.listener = self._call(lambda: listening(self._address, self.port))
+        self.listen()
+        assert self.listener is not None
         self.peer, _ = self.listener.accept()
         self.peer.settimeout(15)
         self.rest = b""

@@ -107,7 +107,10 @@ class Real:
         return {wire: frames for wire, pipe in self.pipes.items() if (frames := pipe.take())}
 
     def punts(self) -> list[tuple]:
-        return [read_punt(punt) for punt in self.switch.poll_punts()]
+        found = []
+        while some := self.switch.poll_punts():
+            found += map(read_punt, some)
+        return found
 
     def close(self) -> None:
         self.dp.stop()
