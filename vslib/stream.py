@@ -297,11 +297,13 @@ async def connect(target: str, default_port: int | None = None, *, source: tuple
 
 def _one_error(error: OSError) -> OSError:
     """Return the system's own text for asyncio's, which tells addresses or of several that all failed."""
+    if type(error).__module__ != "builtins":  # of TLS or the resolver: their numbers are not errno's, their texts good
+        return error
     number = error.errno
     if number is None:
         found = re.findall(r"\[Errno (\d+)\]", str(error))
         number = int(found[-1]) if found else None
-    return error if number is None or isinstance(error, socket.gaierror) else OSError(number, os.strerror(number))
+    return error if number is None else OSError(number, os.strerror(number))
 
 
 async def _connect_unix(path: str) -> socket.socket:

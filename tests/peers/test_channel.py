@@ -144,6 +144,7 @@ def attend(sides, seconds):
     return found
 
 
+@pytest.mark.slow  # 15 s; the short form is in test_learning_switch.py
 def test_a_standalone_bridge_switches_by_itself_while_no_controller_is_in_charge(sides):  # CH.10
     def begin(side):
         side.vsctl(CONTROLLER)
