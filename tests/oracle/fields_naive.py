@@ -85,12 +85,18 @@ def get(key: Key, name: str, low: int, n: int) -> int:
     return slot(key, where) >> (first + low) & ((1 << n) - 1)
 
 
+def write_slot(key: Key, where: str, value: int, mask: int) -> None:
+    """Write bits of a slot, and note which until the bytes follow: a damaged header keeps its others."""
+    key[where] = key[where] & ~mask | value & mask
+    key["written"] = key.get("written", {}) | {where: key.get("written", {}).get(where, 0) | mask}
+
+
 def put(key: Key, name: str, value: int, mask: int) -> None:
     """Write bits of a field that the packet has."""
     where, first, _, _ = FIELDS[name]
     value, mask = (value & mask) << first, mask << first
     if where != "vlan_tci":
-        key[where] = key[where] & ~mask | value
+        write_slot(key, where, value, mask)
         return
     tpid = key["tags"][0][0] if key["tags"] else 0x8100
     tci = slot(key, where) & ~mask | value

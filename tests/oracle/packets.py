@@ -296,6 +296,13 @@ def write_tos(frame: bytearray, where: Layout, value: int) -> None:
         put(frame, l3, 2, num(frame, l3, 2) & 0xF00F | value << 4)
 
 
+def read_damaged(frame: bytearray, where: Layout, name: str) -> int:
+    """What an IPv6 header holds, also one with a damaged chain of headers, whose values the key does not take over."""
+    if where.l3 is None or where.kind != IPV6 or name not in ("nw_tos", "ipv6_label"):
+        return 0
+    return num(frame, where.l3, 2) >> 4 & 0xFF if name == "nw_tos" else num(frame, where.l3, 4) & 0xFFFFF
+
+
 def write_ttl(frame: bytearray, where: Layout, value: int) -> None:
     l3 = need_l3(where, IPV4, IPV6)
     if where.kind == IPV4:
@@ -418,7 +425,9 @@ def commit(frame: bytes, base: Key, key: Key) -> bytes:
             # Earlier outputs may have pushed more tags than a packet is received with.
             found = parse(out, len(frame))
             assert found is not None
+            changed = key[name] ^ base[name] | key.get("written", {}).get(name, 0)
+            kept = read_damaged(out, found[1], name) & ~changed
             with suppress(BadPacket):
-                WRITERS[name](out, found[1], key[name])
+                WRITERS[name](out, found[1], key[name] | kept)
     commit_tags(out, base["tags"], key["tags"])
     return bytes(out)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.oracle.fields_naive import FIELDS, REGS, anything, get, is_ip, put, slot, type_in
+from tests.oracle.fields_naive import FIELDS, REGS, anything, get, is_ip, put, slot, type_in, write_slot
 from tests.oracle.packets import Key, commit, parse
 
 IN_PORT, TABLE, NORMAL, FLOOD, ALL, CONTROLLER, LOCAL, NONE = range(0xFFFFFFF8, 0x100000000)
@@ -176,6 +176,7 @@ class Run:
     def commit(self) -> None:
         """Bring the bytes up to the key."""
         self.frame = commit(self.frame, self.base, self.key)
+        self.key["written"] = {}
         self.base = copy.deepcopy(self.key)
 
 
@@ -536,7 +537,7 @@ def strip_vlan(run: Run) -> None:
 def mod(name: str, allowed: Callable[[Key], bool], mask: int) -> Callable[..., None]:
     def step(run: Run, value: int) -> None:
         if allowed(run.key):
-            run.key[name] = run.key[name] & ~mask | value & mask
+            write_slot(run.key, name, value, mask)
 
     return step
 
