@@ -98,7 +98,7 @@ def flows_of(text):
 
 @needs_tools
 @pytest.mark.parametrize("version", ["OpenFlow10", "OpenFlow13"])
-def test_flows_come_back_as_ovs_ofctl_wrote_them(tmp_path, monkeypatch, version):
+def test_flows_come_back_as_ovs_ofctl_wrote_them(tmp_path, monkeypatch, version):  # MS.50, MS.51
     shown = sorted(in_13 if in_13 and version == "OpenFlow13" else in_10 for _, in_10, in_13 in FLOWS)
 
     async def use(bridge, channel):
