@@ -4,20 +4,26 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from datapath.act cimport Program, act_drop, program_equal, program_make, program_unref
-from datapath.atomic cimport likely, prefetch, unlikely
+from datapath.atomic cimport likely, unlikely
+from datapath.bytes cimport load_be16
 from datapath.drops cimport DROP_NO_OUTPUT, DROP_OUT_OF_MEMORY, DROP_RX_NO_BUFFER, DROP_TOO_MANY_ACTIONS
 from datapath.execute cimport count_drops, drop_packet, program_run, sender_flush
-from datapath.flow_cache cimport flow_cache_insert, flow_cache_lookup, flow_cache_prefetch
+from datapath.flow_cache cimport flow_cache_insert, flow_cache_lookup
 from datapath.flow_key cimport KEY_BASE_WORDS, OFS_IN_PORT, OFS_RECIRC_ID, PacketKey
 from datapath.forwarder cimport Forwarder, Group
+from datapath.frame_cache cimport (
+    FRAME_NONE, frame_cache_find, frame_cache_follow, frame_cache_hit, frame_cache_insert, frame_cache_prefetch,
+    frame_cache_tend, frame_id,
+)
 from datapath.hash cimport hash_words
 from datapath.mailbox cimport Command
 from datapath.megaflow cimport (
     Megaflow, classifier_insert, classifier_lookup, classifier_mask_is, classifier_reap, classifier_remove,
     megaflow_replace,
 )
-from datapath.packet cimport Batch, Packet, packet_alloc
+from datapath.packet cimport OFS_ABSENT, Batch, Packet, packet_alloc
 from datapath.parse cimport parse
+from datapath.shape cimport KIND_NONE, N_KINDS, SHAPE_PLACES, shape_is_tcp, shape_of
 from datapath.upcall cimport TranslateFn, Translation
 
 cdef enum:
@@ -27,62 +33,76 @@ cdef enum:
 
 cdef void batch_run(Forwarder *fwd) noexcept nogil:
     cdef uint32_t start = 0
-    parse_all(fwd)
+    frame_cache_tend(&fwd.frames, &fwd.classifier, fwd.now_ns)
+    fwd.stats.batches += 1
+    fwd.stats.packets += fwd.batch.n
     while start < fwd.batch.n:
+        look_ahead(fwd, start)
         start = classify_some(fwd, start)
     sender_flush(&fwd.sender)
 
 
-cdef void parse_all(Forwarder *fwd) noexcept nogil:
-    """Parse and hash the batch; frames that cannot be parsed leave it. keys[i] belongs to batch.pkts[i]."""
+cdef void look_ahead(Forwarder *fwd, uint32_t start) noexcept nogil:
+    """Find the frame cache's entries for packets from `start` on, in two rounds so that the memory has time to come.
+
+    ids[i] is 0 for a frame without shape. All packets come from one port.
+    """
     cdef Batch *batch = &fwd.batch
-    cdef uint32_t i, n = 0
+    cdef uint32_t i, shape, in_port = batch.pkts[start].in_port
     cdef Packet *pkt
-    cdef int reason
-    for i in range(batch.n):
-        # batch.pkts[0:n] are parsed, pkts[n:i] are stale, pkts[i:] wait
+    for i in range(start, batch.n):
         pkt = batch.pkts[i]
-        if i + 2 < batch.n:
-            prefetch(batch.pkts[i + 2].data)
-        reason = parse(pkt, &fwd.keys[n])
-        if unlikely(reason != 0):
-            drop_packet(&fwd.sender, pkt, <uint32_t> reason)
+        shape = shape_of(pkt.data, pkt.length)
+        fwd.ids[i] = 0
+        if unlikely(shape % N_KINDS == KIND_NONE):
             continue
-        pkt.flow_hash = hash_words(&fwd.secret, <uint64_t *> &fwd.keys[n], KEY_BASE_WORDS)
-        flow_cache_prefetch(&fwd.cache, pkt.flow_hash)
-        batch.pkts[n] = pkt
-        n += 1
-    batch.n = n
-    fwd.stats.packets += n
-    fwd.stats.batches += 1
+        fwd.ids[i] = frame_id(&fwd.frames, &fwd.secret, pkt.data, shape, in_port)
+        frame_cache_prefetch(&fwd.frames, fwd.ids[i])
+    for i in range(start, batch.n):
+        fwd.entries[i] = frame_cache_find(&fwd.frames, fwd.ids[i])
 
 
 cdef uint32_t classify_some(Forwarder *fwd, uint32_t start) noexcept nogil:
-    """Look up and run packets from `start` on, up to one whose translation changed the tables.
+    """Look up and run packets from `start` on, up to one whose translation changed the tables or the masks.
 
     Returns where to go on.
     """
     cdef uint32_t i = start
     cdef Packet *pkt
     cdef Megaflow *flow
-    cdef bint changed = False
+    cdef uint64_t serial = fwd.frames.serial
     fwd.version = fwd.handler.version(fwd.handler.ctx)
     fwd.n_groups = 0
     fwd.serial += 1
     fwd.serial += fwd.serial == 0
-    while i < fwd.batch.n and not changed:
+    while i < fwd.batch.n:
         pkt = fwd.batch.pkts[i]
-        # A frame straight from a port has no tunnel words.
-        flow = flow_cache_lookup(&fwd.cache, &fwd.keys[i], KEY_BASE_WORDS, pkt.flow_hash)
-        if likely(flow != NULL and flow.version == fwd.version):
+        flow = NULL
+        if likely(fwd.entries[i] != FRAME_NONE):
+            flow = frame_cache_hit(&fwd.frames, fwd.entries[i], fwd.ids[i], pkt.data)
+        if likely(flow != NULL and not flow.dead
+                  and (flow.version == fwd.version or flow_is_current(fwd, flow, fwd.version))):
+            note_layers(pkt, fwd.ids[i] & 0xff)
             fwd.stats.exact_hits += 1
             fwd.group_of[i] = group_of_flow(fwd, flow)
-        else:
-            changed = classify_slowly(fwd, i, flow)
+            i += 1
+            continue
         i += 1
+        if classify_slowly(fwd, i - 1) or fwd.frames.serial != serial:
+            break
     run_groups(fwd, start, i)
     classifier_reap(&fwd.classifier)
     return i
+
+
+cdef inline void note_layers(Packet *pkt, uint32_t shape) noexcept nogil:
+    """Set what parse() would for a frame of this shape."""
+    pkt.l3_ofs = SHAPE_PLACES[shape].l3_ofs
+    pkt.l4_ofs = SHAPE_PLACES[shape].l4_ofs
+    pkt.l25_ofs = OFS_ABSENT
+    pkt.tcp_flags = 0
+    if shape_is_tcp(shape):
+        pkt.tcp_flags = load_be16(pkt.data + pkt.l4_ofs + 12) & 0x0fff
 
 
 cdef inline uint8_t group_of_flow(Forwarder *fwd, Megaflow *flow) noexcept nogil:
@@ -107,27 +127,50 @@ cdef bint flow_is_current(Forwarder *fwd, Megaflow *flow, unsigned long long ver
     return True
 
 
-cdef bint classify_slowly(Forwarder *fwd, uint32_t i, Megaflow *flow) noexcept nogil:
-    """Find the group of packet i without the flow cache's plain answer; True when its translation changed the tables.
+cdef bint classify_slowly(Forwarder *fwd, uint32_t i) noexcept nogil:
+    """Find the group of packet i without the frame cache's plain answer.
 
-    flow: what the flow cache said, to be checked against the tables; or NULL.
+    Returns True when its translation changed the tables.
     """
-    cdef PacketKey *key = &fwd.keys[i]
+    cdef PacketKey *key = &fwd.key
     cdef Packet *pkt = fwd.batch.pkts[i]
-    cdef bint exact = flow != NULL
-    if not exact:
+    cdef Megaflow *flow = NULL
+    cdef bint exact = False
+    cdef int reason = parse(pkt, key)
+    if unlikely(reason != 0):
+        drop_packet(&fwd.sender, pkt, <uint32_t> reason)
+        fwd.group_of[i] = NO_GROUP
+        fwd.stats.packets -= 1
+        return False
+    if fwd.ids[i] == 0:
+        # No shape. A frame straight from a port has no tunnel words.
+        pkt.flow_hash = hash_words(&fwd.secret, <uint64_t *> key, KEY_BASE_WORDS)
+        flow = flow_cache_lookup(&fwd.cache, key, KEY_BASE_WORDS, pkt.flow_hash)
+        exact = flow != NULL
+    if flow == NULL:
         flow = classifier_lookup(&fwd.classifier, key)
     if flow != NULL and flow_is_current(fwd, flow, fwd.version):
         fwd.stats.exact_hits += exact
         fwd.stats.masked_hits += not exact
         if not exact:
-            flow_cache_insert(&fwd.cache, key, KEY_BASE_WORDS, pkt.flow_hash, flow)
+            remember(fwd, i, flow)
         fwd.group_of[i] = group_of_flow(fwd, flow)
         return False
     fwd.stats.misses += flow == NULL
     fwd.stats.retranslations += flow != NULL
-    fwd.group_of[i] = translate_packet(fwd, key, pkt, flow)
+    fwd.group_of[i] = translate_packet(fwd, key, pkt, flow, i)
     return fwd.handler.version(fwd.handler.ctx) != fwd.version
+
+
+cdef void remember(Forwarder *fwd, uint32_t i, Megaflow *flow) noexcept nogil:
+    """Let the caches lead from packet i, not yet changed, to its megaflow."""
+    cdef Packet *pkt = fwd.batch.pkts[i]
+    if fwd.ids[i] == 0:
+        flow_cache_insert(&fwd.cache, &fwd.key, KEY_BASE_WORDS, pkt.flow_hash, flow)
+        return
+    frame_cache_follow(&fwd.frames, &fwd.classifier)
+    fwd.ids[i] = frame_id(&fwd.frames, &fwd.secret, pkt.data, fwd.ids[i] & 0xff, pkt.in_port)
+    frame_cache_insert(&fwd.frames, pkt.data, fwd.ids[i], flow)
 
 
 # ---- translation ----
@@ -175,7 +218,8 @@ cdef void release_owner(Forwarder *fwd, void *owner) noexcept nogil:
         fwd.handler.release(fwd.handler.ctx, owner)
 
 
-cdef uint8_t translate_packet(Forwarder *fwd, const PacketKey *key, Packet *pkt, Megaflow *stale) noexcept nogil:
+cdef uint8_t translate_packet(Forwarder *fwd, const PacketKey *key, Packet *pkt, Megaflow *stale,
+                             uint32_t i) noexcept nogil:
     """Translate a packet that missed, or hit a megaflow that the tables have changed under; its group, or NO_GROUP."""
     cdef Translation *out = &fwd.translation
     cdef Program *program = translate(fwd, fwd.handler.translate, fwd.handler.ctx, key, pkt,
@@ -194,7 +238,7 @@ cdef uint8_t translate_packet(Forwarder *fwd, const PacketKey *key, Packet *pkt,
     if flow == NULL:
         fwd.stats.uncached += 1
         return group_of_uncached(fwd, program, out.owner)
-    flow_cache_insert(&fwd.cache, key, KEY_BASE_WORDS, pkt.flow_hash, flow)
+    remember(fwd, i, flow)
     return group_of_flow(fwd, flow)
 
 
@@ -233,8 +277,15 @@ cdef uint8_t group_of_uncached(Forwarder *fwd, Program *program, void *owner) no
 cdef void run_groups(Forwarder *fwd, uint32_t start, uint32_t end) noexcept nogil:
     """Sort packets start..end by group, keeping their order, and run each group's program."""
     cdef uint32_t i, at = 0
-    cdef Group *group
+    cdef Group *group = &fwd.groups[0]
     cdef Packet *pkt
+    if likely(fwd.n_groups == 1 and group.n == end - start):
+        for i in range(start, end):
+            pkt = fwd.batch.pkts[i]
+            group.bytes += pkt.length
+            group.tcp_flags |= pkt.tcp_flags
+        run_group(fwd, group, &fwd.batch.pkts[start])
+        return
     for i in range(fwd.n_groups):
         fwd.groups[i].at = at
         at += fwd.groups[i].n
@@ -248,23 +299,24 @@ cdef void run_groups(Forwarder *fwd, uint32_t start, uint32_t end) noexcept nogi
         group.bytes += pkt.length
         group.tcp_flags |= pkt.tcp_flags
     for i in range(fwd.n_groups):
-        run_group(fwd, &fwd.groups[i])
+        group = &fwd.groups[i]
+        run_group(fwd, group, &fwd.sorted[group.at - group.n])
 
 
-cdef inline void run_group(Forwarder *fwd, Group *group) noexcept nogil:
+cdef inline void run_group(Forwarder *fwd, Group *group, Packet **pkts) noexcept nogil:
     cdef Megaflow *flow = group.flow
     if likely(flow != NULL):
         flow.packets += group.n
         flow.bytes += group.bytes
         flow.used_ns = fwd.now_ns
         flow.tcp_flags |= group.tcp_flags
-        program_run(&fwd.sender, group.program, &fwd.sorted[group.at - group.n], group.n)
+        program_run(&fwd.sender, group.program, pkts, group.n)
     else:
-        run_uncached(fwd, group)
+        run_uncached(fwd, group, pkts)
 
 
-cdef void run_uncached(Forwarder *fwd, Group *group) noexcept nogil:
-    program_run(&fwd.sender, group.program, &fwd.sorted[group.at - group.n], group.n)
+cdef void run_uncached(Forwarder *fwd, Group *group, Packet **pkts) noexcept nogil:
+    program_run(&fwd.sender, group.program, pkts, group.n)
     program_unref(group.program)
     if group.owner != NULL:
         fwd.handler.credit(fwd.handler.ctx, group.owner, group.n, group.bytes, fwd.now_ns,
@@ -273,7 +325,7 @@ cdef void run_uncached(Forwarder *fwd, Group *group) noexcept nogil:
 
 
 cdef int frame_run(Forwarder *fwd, const Command *command) noexcept nogil:
-    cdef PacketKey *key = &fwd.keys[0]
+    cdef PacketKey *key = &fwd.key
     cdef Packet *pkt = packet_alloc(&fwd.pool, command.frame_bytes)
     cdef Program *program
     cdef int reason

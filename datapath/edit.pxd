@@ -9,6 +9,41 @@ from libc.stdint cimport uint8_t, uint16_t
 
 from datapath.packet cimport Packet
 
+cdef enum Header:              # what a frame has, as bits
+    HAS_ETH = 0x001
+    HAS_VLAN = 0x002
+    HAS_MPLS = 0x004
+    HAS_ARP = 0x008            # ARP or RARP, Ethernet and IPv4
+    HAS_IP4 = 0x010
+    HAS_IP6 = 0x020
+    HAS_TCP = 0x040
+    HAS_UDP = 0x080
+    HAS_SCTP = 0x100
+    HAS_ICMP = 0x200
+    HAS_ICMP6 = 0x400
+    HAS_ND = 0x800             # neighbour solicitation or advertisement with its target
+    HAS_ROUTE = 0x1000         # an IPv6 routing header with segments left
+    IS_LATER = 0x2000          # a fragment without layer 4
+    HAS_PORTS = 0x1c0          # TCP, UDP or SCTP
+    HAS_ANY_ICMP = 0x600
+
+cdef enum Base:                # where a row's offset counts from
+    AT_FRAME = 0
+    AT_MPLS = 1
+    AT_L3 = 2
+    AT_L4 = 3
+    AT_SLL = 4                 # the ND option, when there is one
+    AT_TLL = 5
+
+cdef enum Twist:               # how the slot differs from the wire, and what its bytes are summed into
+    SUM_IP4 = 1                # the IPv4 header checksum covers it
+    SUM_PSEUDO = 2             # it is part of the pseudo-header of layer 4
+    SUM_L4 = 4                 # the layer 4 checksum covers it
+    LOW_BYTE = 8               # only the low byte of the slot is on the wire
+    NIBBLE_UP = 16             # on the wire it starts four bits into its first byte
+    HIGH_ZERO = 32             # on the wire a byte that the key does not hold stands in front; it becomes zero
+    ROUTED = 64                # with HAS_ROUTE the pseudo-header holds another address
+
 # Write value & mask (slot's size, network byte order) over the slot's bytes in the frame and update every checksum
 # that covers them: incrementally, and with OFFLOAD_CSUM_PARTIAL only the pseudo-header sum. Fields of layer 4 are
 # quietly left alone in later fragments. Returns 0, or DROP_ACTION_BAD_PACKET when the frame has no such header (or

@@ -75,20 +75,36 @@ cdef void sender_flush(Sender *sender) noexcept nogil:
         vector = vector.next
 
 
-cdef inline void vector_add(Sender *sender, OutVector *vector, Packet *pkt) noexcept nogil:
-    """Queue one reference. A full vector is sent at once and stays in the list, empty, for what comes."""
-    if not vector.listed:
-        vector.listed = True
-        vector.next = NULL
-        if sender.last == NULL:
-            sender.first = vector
-        else:
-            sender.last.next = vector
-        sender.last = vector
-    vector.pkts[vector.n] = pkt
-    vector.n += 1
-    if vector.n == OUT_VECTOR_MAX:
-        vector_send(sender, vector)
+cdef inline void vector_list(Sender *sender, OutVector *vector) noexcept nogil:
+    """Have sender_flush send the vector. A full one is sent at once and stays listed, empty, for what comes."""
+    if vector.listed:
+        return
+    vector.listed = True
+    vector.next = NULL
+    if sender.last == NULL:
+        sender.first = vector
+    else:
+        sender.last.next = vector
+    sender.last = vector
+
+
+cdef inline void vector_extend(Sender *sender, OutVector *vector, Packet **pkts, uint32_t n) noexcept nogil:
+    """Queue one reference of each packet."""
+    cdef uint32_t i, part
+    vector_list(sender, vector)
+    while n:
+        part = min(n, <uint32_t> OUT_VECTOR_MAX - vector.n)
+        for i in range(part):
+            vector.pkts[vector.n + i] = pkts[i]
+        vector.n += part
+        pkts += part
+        n -= part
+        if vector.n == OUT_VECTOR_MAX:
+            vector_send(sender, vector)
+
+
+cdef void vector_add(Sender *sender, OutVector *vector, Packet *pkt) noexcept nogil:
+    vector_extend(sender, vector, &pkt, 1)
 
 
 # ---- drops ----
@@ -122,9 +138,10 @@ cdef uint32_t op_output(Sender *sender, const ActOp *op, Packet **pkts, uint32_t
         return n
     if unlikely(sender.trunc_bytes != 0):
         return output_truncated(sender, vector, pkts, n)
-    for i in range(n):
-        pkts[i].refs += not last
-        vector_add(sender, vector, pkts[i])
+    if not last:
+        for i in range(n):
+            pkts[i].refs += 1
+    vector_extend(sender, vector, pkts, n)
     return 0 if last else n
 
 

@@ -1,4 +1,4 @@
-"""Flow cache: exact match from the parsed key to its megaflow, in front of the classifier.
+"""Flow cache: exact match from the parsed key to its megaflow, in front of the classifier, for frames without shape.
 
 Two ways per set. Tags (hash and megaflow) stand apart from the keys, so that a miss touches one cache line. An entry
 holds a reference of its megaflow; one that has died since is never returned (see megaflow.pxd). Belongs to one
@@ -9,7 +9,6 @@ block made on demand.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from datapath.atomic cimport prefetch
 from datapath.flow_key cimport KEY_BASE_WORDS, PacketKey
 from datapath.megaflow cimport Megaflow
 
@@ -42,9 +41,6 @@ cdef void flow_cache_destroy(FlowCache *cache) noexcept nogil
 cdef void flow_cache_insert(FlowCache *cache, const PacketKey *key, uint32_t n_words, uint32_t h,
                             Megaflow *flow) noexcept nogil
 cdef bint tunnel_words_equal(const FlowCache *cache, uint32_t entry, const PacketKey *key) noexcept nogil
-
-cdef inline void flow_cache_prefetch(const FlowCache *cache, uint32_t h) noexcept nogil:
-    prefetch(&cache.sets[h & (FLOW_CACHE_SETS - 1)])
 
 # The live megaflow of this key, or NULL. n_words: KEY_BASE_WORDS, or KEY_PACKET_WORDS for a key with tunnel words; h:
 # its hash.

@@ -1,6 +1,6 @@
 """A forwarder: everything that one forwarding thread owns, and its loop.
 
-    rx_ports -> parse -> flow_cache -> megaflow -> (miss: handler.translate) -> groups -> execute -> tx
+    rx_ports -> frame_cache, or parse -> flow_cache -> megaflow -> (miss: handler.translate) -> groups -> execute -> tx
 
 Nothing here is shared but the mailbox, the counters (one writer, read by anybody) and what the miss handler keeps
 behind its own lock. Time and table version are sampled once per batch; when a translation itself changes the tables
@@ -14,6 +14,7 @@ from datapath.act cimport Program
 from datapath.execute cimport Sender
 from datapath.flow_cache cimport FlowCache
 from datapath.flow_key cimport PacketKey
+from datapath.frame_cache cimport FrameCache
 from datapath.hash cimport HashSecret
 from datapath.mailbox cimport Command, Mailbox, Stack
 from datapath.megaflow cimport Classifier, Megaflow
@@ -28,8 +29,8 @@ cdef enum:
     SLICE = 1000               # megaflows visited by a sweep between two batches
 
 cdef struct ForwarderStats:
-    uint64_t packets           # received and parsed
-    uint64_t exact_hits        # answered by the flow cache
+    uint64_t packets           # received and looked up
+    uint64_t exact_hits        # answered by the frame cache or the flow cache
     uint64_t masked_hits       # answered by the megaflow classifier
     uint64_t misses            # neither: translated
     uint64_t retranslations    # hits that a change of the tables made us translate again
@@ -62,16 +63,19 @@ cdef struct Forwarder:
     uint32_t n_groups
     Batch batch                # as received; then only what was parsed
     Group[BATCH_MAX] groups
+    uint64_t[BATCH_MAX] ids                # by packet: what the frame cache knows it by, 0 = no shape
+    uint32_t[BATCH_MAX] entries            # by packet: the frame cache's entry, or FRAME_NONE
     uint8_t[BATCH_MAX] group_of            # by packet; NO_GROUP = dropped already
     Packet *sorted[BATCH_MAX]
     HashSecret secret
     ForwarderStats stats
     Sender sender
     Classifier classifier
-    FlowCache cache
+    FrameCache frames          # by the frame's bytes: frames of a known shape
+    FlowCache cache            # by the parsed key: the others
     PacketPool pool
     Translation translation    # reused from miss to miss
-    PacketKey[BATCH_MAX] keys  # tunnel words stay zero
+    PacketKey key              # of the packet that is parsed; tunnel words stay zero
 
 # 0, or -1
 cdef int forwarder_init(Forwarder *fwd, uint32_t number, MissHandler *handler, Stack *done, int done_fd) noexcept nogil

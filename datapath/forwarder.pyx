@@ -9,6 +9,7 @@ from datapath.classify cimport batch_run
 from datapath.commands cimport commands_run, commands_slice
 from datapath.execute cimport sender_destroy, sender_init
 from datapath.flow_cache cimport flow_cache_destroy, flow_cache_init
+from datapath.frame_cache cimport frame_cache_destroy, frame_cache_init
 from datapath.hash cimport HASH_SECRET_WORDS, HashSecret
 from datapath.mailbox cimport Stack, mailbox_destroy, mailbox_fall_asleep, mailbox_init, mailbox_wake_up
 from datapath.megaflow cimport classifier_destroy, classifier_init
@@ -55,7 +56,7 @@ cdef int forwarder_init(Forwarder *fwd, uint32_t number, MissHandler *handler, S
     fwd.rx.epoll_fd = fwd.box.wake_fd = -1
     draw_secret(&fwd.secret)
     classifier_init(&fwd.classifier, &fwd.secret, handler)
-    if pool_init(&fwd.pool, POOL_SMALL, POOL_LARGE) or flow_cache_init(&fwd.cache):
+    if pool_init(&fwd.pool, POOL_SMALL, POOL_LARGE) or flow_cache_init(&fwd.cache) or frame_cache_init(&fwd.frames):
         return -1
     if sender_init(&fwd.sender, number, handler) or actbuf_init(&fwd.translation.acts):
         return -1
@@ -66,6 +67,7 @@ cdef int forwarder_init(Forwarder *fwd, uint32_t number, MissHandler *handler, S
 
 cdef void forwarder_destroy(Forwarder *fwd) noexcept nogil:
     classifier_destroy(&fwd.classifier)
+    frame_cache_destroy(&fwd.frames)
     flow_cache_destroy(&fwd.cache)
     sender_destroy(&fwd.sender)
     actbuf_free(&fwd.translation.acts)

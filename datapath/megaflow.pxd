@@ -55,6 +55,7 @@ cdef struct Subtable:
     uint8_t[KEY_PACKET_WORDS] index        # which words
     uint64_t[KEY_PACKET_WORDS] mask        # their masks
     uint64_t mask_hash         # of the whole mask, to find it
+    uint64_t number            # Classifier.made when it was made
     Slot *slots                # capacity entries, a power of two, at most half full
     uint32_t capacity
     uint32_t n                 # megaflows in it
@@ -66,6 +67,8 @@ cdef struct Classifier:
     Subtable **subtables       # ranked
     uint32_t n_subtables
     uint32_t subtables_capacity
+    uint64_t made              # subtables made so far
+    uint64_t dropped           # subtables dropped so far
     Megaflow **all             # dense, unordered
     uint32_t n
     uint32_t all_capacity

@@ -125,6 +125,8 @@ cdef Subtable *subtable_get(Classifier *cls, const uint64_t *mask) noexcept nogi
             sub.mask[n] = mask[i]
             n += 1
     sub.n_words = n
+    cls.made += 1
+    sub.number = cls.made
     cls.subtables[cls.n_subtables] = sub
     cls.n_subtables += 1
     return sub
@@ -147,6 +149,7 @@ cdef bint classifier_mask_is(const Megaflow *flow, const uint64_t *mask) noexcep
 
 cdef void subtable_drop(Classifier *cls, Subtable *sub) noexcept nogil:
     cdef uint32_t i
+    cls.dropped += 1
     for i in range(cls.n_subtables):
         if cls.subtables[i] == sub:
             cls.n_subtables -= 1

@@ -69,11 +69,8 @@ cdef struct Batch:
 # 0, or -1 without memory
 cdef int pool_init(PacketPool *pool, uint32_t small_limit, uint32_t large_limit) noexcept nogil
 cdef void pool_destroy(PacketPool *pool) noexcept nogil       # frees the free lists; every packet must be back
-# data behind PACKET_HEADROOM, metadata zero, refs 1; NULL if none or too long
-cdef Packet *packet_alloc(PacketPool *pool, uint32_t length) noexcept nogil
 # deep copy with metadata and offload state from the same pool, refs 1; NULL if none
 cdef Packet *packet_clone(Packet *pkt) noexcept nogil
-cdef void packet_release(Packet *pkt) noexcept nogil          # drops one reference; the last one returns it to its pool
 # pkt itself if refs == 1, else a clone (one reference of pkt dropped); NULL if none (pkt untouched)
 cdef Packet *packet_writable(Packet *pkt) noexcept nogil
 # grow at the front; the new data pointer, NULL if the headroom is too small; layer offsets and csum_start move along
@@ -89,3 +86,47 @@ cdef int packet_from_vnet(Packet *pkt, const uint8_t *vnet) noexcept nogil
 cdef void packet_to_vnet(const Packet *pkt, uint8_t *vnet) noexcept nogil        # write the header for output
 # compute a partial L4 checksum in software and clear the flag (pkt must be writable); 0, or a drop reason
 cdef int packet_complete_csum(Packet *pkt) noexcept nogil
+
+cdef Packet *new_packet(PacketPool *pool, uint32_t length) noexcept nogil       # the slow half of packet_alloc
+
+
+# data behind PACKET_HEADROOM, metadata zero, refs 1; NULL if none or too long
+cdef inline Packet *packet_alloc(PacketPool *pool, uint32_t length) noexcept nogil:
+    cdef Packet *pkt = NULL
+    if length <= SMALL_FRAME_MAX:
+        pkt = pool.small_free
+        if pkt != NULL:
+            pool.small_free = pkt.next
+    elif pool.large_free != NULL:
+        pkt = pool.large_free
+        pool.large_free = pkt.next
+    if pkt == NULL:
+        pkt = new_packet(pool, length)
+        if pkt == NULL:
+            return NULL
+    pool.in_use += 1
+    pkt.data = pkt.buf + PACKET_HEADROOM
+    pkt.length = length
+    pkt.l3_ofs = pkt.l4_ofs = pkt.l25_ofs = OFS_ABSENT
+    pkt.gso_size = pkt.csum_start = pkt.csum_offset = pkt.gso_hdr_length = 0
+    pkt.refs = 1
+    pkt.offload = pkt.in_port = pkt.pkt_mark = pkt.skb_priority = 0
+    pkt.recirc_id = pkt.dp_hash = pkt.flow_hash = 0
+    pkt.tcp_flags = 0
+    pkt.next = NULL
+    return pkt
+
+
+# Drop one reference; the last one returns the packet to its pool.
+cdef inline void packet_release(Packet *pkt) noexcept nogil:
+    cdef PacketPool *pool = pkt.pool
+    pkt.refs -= 1
+    if pkt.refs != 0:
+        return
+    pool.in_use -= 1
+    if pkt.large:
+        pkt.next = pool.large_free
+        pool.large_free = pkt
+    else:
+        pkt.next = pool.small_free
+        pool.small_free = pkt

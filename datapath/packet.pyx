@@ -100,46 +100,14 @@ cdef Packet *new_large(PacketPool *pool) noexcept nogil:
     return pkt
 
 
-cdef inline Packet *take_small(PacketPool *pool) noexcept nogil:
-    cdef Packet *pkt = pool.small_free
-    if pkt == NULL:
+cdef Packet *new_packet(PacketPool *pool, uint32_t length) noexcept nogil:
+    """A buffer that is not from a free list, for packet_alloc; NULL if none or too long."""
+    if length <= SMALL_FRAME_MAX:
         return new_small(pool)
-    pool.small_free = pkt.next
-    return pkt
-
-
-cdef inline Packet *take_large(PacketPool *pool) noexcept nogil:
-    cdef Packet *pkt = pool.large_free
-    if pkt == NULL:
-        return new_large(pool)
-    pool.large_free = pkt.next
-    return pkt
+    return new_large(pool) if length <= LARGE_FRAME_MAX else NULL
 
 
 # -- packets -----------------------------------------------------------------------------------------------------------
-
-cdef Packet *packet_alloc(PacketPool *pool, uint32_t length) noexcept nogil:
-    cdef Packet *pkt
-    if length <= SMALL_FRAME_MAX:
-        pkt = take_small(pool)
-    elif length <= LARGE_FRAME_MAX:
-        pkt = take_large(pool)
-    else:
-        return NULL
-    if pkt == NULL:
-        return NULL
-    pool.in_use += 1
-    pkt.data = pkt.buf + PACKET_HEADROOM
-    pkt.length = length
-    pkt.l3_ofs = pkt.l4_ofs = pkt.l25_ofs = OFS_ABSENT
-    pkt.gso_size = pkt.csum_start = pkt.csum_offset = pkt.gso_hdr_length = 0
-    pkt.refs = 1
-    pkt.offload = pkt.in_port = pkt.pkt_mark = pkt.skb_priority = 0
-    pkt.recirc_id = pkt.dp_hash = pkt.flow_hash = 0
-    pkt.tcp_flags = 0
-    pkt.next = NULL
-    return pkt
-
 
 cdef void copy_metadata(Packet *to, const Packet *source) noexcept nogil:
     to.l3_ofs = source.l3_ofs
@@ -166,21 +134,6 @@ cdef Packet *packet_clone(Packet *pkt) noexcept nogil:
     copy_metadata(copy, pkt)
     memcpy(copy.data, pkt.data, pkt.length)
     return copy
-
-
-cdef void packet_release(Packet *pkt) noexcept nogil:
-    cdef PacketPool *pool
-    pkt.refs -= 1
-    if pkt.refs != 0:
-        return
-    pool = pkt.pool
-    pool.in_use -= 1
-    if pkt.large:
-        pkt.next = pool.large_free
-        pool.large_free = pkt
-    else:
-        pkt.next = pool.small_free
-        pool.small_free = pkt
 
 
 cdef Packet *packet_writable(Packet *pkt) noexcept nogil:

@@ -1,16 +1,23 @@
-"""The two caches as Python objects, for tests: each method is one C call, keys are bytes of a PacketKey."""
+"""The caches as Python objects, for tests: each method is one C call, keys are bytes of a PacketKey."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from datapath.act cimport ActBuf, act_drop, actbuf_free, actbuf_init, program_make
 from datapath.flow_cache cimport FlowCache, flow_cache_destroy, flow_cache_init, flow_cache_insert, flow_cache_lookup
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
+from datapath.frame_cache cimport (
+    FRAME_NONE, FrameCache, frame_cache_destroy, frame_cache_find, frame_cache_follow, frame_cache_hit,
+    frame_cache_init, frame_cache_insert, frame_cache_tend, frame_id,
+)
 from datapath.hash cimport HASH_SECRET_WORDS, HashSecret, hash_words
 from datapath.megaflow cimport (
     Classifier, Megaflow, classifier_destroy, classifier_init, classifier_insert, classifier_lookup, classifier_reap,
     classifier_remove, key_n_words,
 )
+from datapath.packet cimport PACKET_HEADROOM, Packet, PacketPool, packet_alloc, packet_release, pool_destroy, pool_init
+from datapath.parse cimport parse
+from datapath.shape cimport KIND_NONE, N_KINDS, WINDOW_WORDS, shape_of
 from datapath.upcall cimport MissHandler, Tags
 
 cdef enum:
@@ -34,13 +41,15 @@ cdef int load_key(PacketKey *key, bytes text) except -1:
 
 
 cdef class Caches:
-    """A classifier with a flow cache in front.
+    """A classifier with the flow cache and the frame cache in front.
 
     Megaflows are named by the number they were inserted with, kept in the first word of `tags`.
     """
 
     cdef Classifier classifier
     cdef FlowCache cache
+    cdef FrameCache frames
+    cdef PacketPool pool
     cdef HashSecret secret
     cdef MissHandler handler
     cdef uint64_t[2] noted     # packets credited, owners released
@@ -56,12 +65,15 @@ cdef class Caches:
         self.handler.release = note_release
         classifier_init(&self.classifier, &self.secret, &self.handler)
         self.classifier.limit = limit
-        if flow_cache_init(&self.cache):
+        pool_init(&self.pool, 2, 2)
+        if flow_cache_init(&self.cache) or frame_cache_init(&self.frames):
             raise MemoryError
 
     def __dealloc__(self):
         classifier_destroy(&self.classifier)
         flow_cache_destroy(&self.cache)
+        frame_cache_destroy(&self.frames)
+        pool_destroy(&self.pool)
 
     def insert(self, bytes key not None, bytes mask not None, uint64_t number, int64_t used_ns=0) -> None:
         """Install megaflow `number`."""
@@ -148,3 +160,60 @@ cdef class Caches:
         load_key(&wanted, key)
         flow = flow_cache_lookup(&self.cache, &wanted, key_n_words(&wanted), h)
         return None if flow == NULL else flow.tags.words[0]
+
+    cdef Packet *packet_of(self, bytes frame, uint32_t in_port) except NULL:
+        cdef Packet *pkt = packet_alloc(&self.pool, <uint32_t> len(frame))
+        if pkt == NULL:
+            raise MemoryError
+        memset(pkt.buf + PACKET_HEADROOM, 0xa5, 256)     # what an earlier frame left behind must not matter
+        memcpy(pkt.data, <const char *> frame, len(frame))
+        pkt.in_port = in_port
+        return pkt
+
+    def remember_frame(self, bytes frame not None, uint32_t in_port) -> int | None:
+        """Put what the classifier says of a frame into the frame cache; returns the megaflow's number, None if none.
+
+        A frame without shape is not remembered.
+        """
+        cdef PacketKey key
+        cdef Packet *pkt = self.packet_of(frame, in_port)
+        cdef Megaflow *flow
+        cdef uint32_t shape = shape_of(pkt.data, pkt.length)
+        memset(&key, 0, sizeof(key))
+        parse(pkt, &key)
+        flow = classifier_lookup(&self.classifier, &key)
+        if flow != NULL and shape % N_KINDS != KIND_NONE:
+            frame_cache_follow(&self.frames, &self.classifier)
+            frame_cache_insert(&self.frames, pkt.data, frame_id(&self.frames, &self.secret, pkt.data, shape, in_port),
+                               flow)
+        packet_release(pkt)
+        return None if flow == NULL else flow.tags.words[0]
+
+    def recall_frame(self, bytes frame not None, uint32_t in_port) -> int | None:
+        """Return the number of the living megaflow that the frame cache has for a frame."""
+        cdef Packet *pkt = self.packet_of(frame, in_port)
+        cdef uint32_t shape = shape_of(pkt.data, pkt.length)
+        cdef uint32_t entry
+        cdef uint64_t id
+        cdef Megaflow *flow = NULL
+        if shape % N_KINDS != KIND_NONE:
+            frame_cache_follow(&self.frames, &self.classifier)
+            id = frame_id(&self.frames, &self.secret, pkt.data, shape, in_port)
+            entry = frame_cache_find(&self.frames, id)
+            if entry != FRAME_NONE:
+                flow = frame_cache_hit(&self.frames, entry, id, pkt.data)
+        packet_release(pkt)
+        return None if flow == NULL or flow.dead else flow.tags.words[0]
+
+    def tend_frames(self, int64_t now_ns) -> int:
+        """Do the frame cache's upkeep; returns its entries, used or not."""
+        frame_cache_tend(&self.frames, &self.classifier, now_ns)
+        return self.frames.n_sets * 4
+
+    def frame_mask(self, bytes frame not None) -> bytes | None:
+        """Return the bits that are compared of frames of this one's shape, None for a frame without shape."""
+        cdef uint32_t shape = shape_of(<const uint8_t *> <const char *> frame, <uint32_t> len(frame))
+        if shape % N_KINDS == KIND_NONE:
+            return None
+        frame_cache_follow(&self.frames, &self.classifier)
+        return (<const char *> self.frames.masks[shape].words)[: WINDOW_WORDS * 8]

@@ -34,10 +34,14 @@ cdef struct Ring:
     bint signalled             # the event descriptor is readable
     int event_fd
 
+cdef struct Looped:            # one frame that rx repeats
+    const uint8_t *frame       # its bytes, on a cache line of its own and padded to whole ones
+    uint32_t length            # bytes of frame
+
 cdef struct Pipe:
     Ring inward                # Python -> forwarder
     Ring outward               # forwarder -> Python
-    Slot *looped               # frames that rx repeats
+    Looped *looped             # frames that rx repeats; they and their bytes are one piece of memory
     uint32_t n_looped          # 0 = not looping
     uint32_t next_looped       # the one that comes next
     uint32_t loop_batch        # frames given by one rx call

@@ -13,6 +13,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close, read, write
 
+from datapath.atomic cimport unlikely
 from datapath.drops cimport (
     DROP_OUT_OF_MEMORY, DROP_RX_NO_BUFFER, DROP_TX_FULL,
 )
@@ -46,6 +47,13 @@ class Offload(NamedTuple):
     csum_start: int = 0
     csum_offset: int = 0
     gso_hdr_length: int = 0
+
+
+cdef enum:
+    LINE_BYTES = 64            # a cache line
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
 
 
 cdef int ring_open(Ring *ring, uint32_t size) noexcept nogil:
@@ -123,6 +131,23 @@ cdef Packet *slot_packet(const Slot *slot, PacketPool *pool, PortStats *stats) n
     return pkt
 
 
+cdef Packet *looped_packet(const Looped *looped, PacketPool *pool, PortStats *stats) noexcept nogil:
+    """Return a packet with a copy of the frame; NULL if there is no buffer (counted).
+
+    Whole cache lines are copied: both sides are padded to them.
+    """
+    cdef Packet *pkt = packet_alloc(pool, looped.length)
+    cdef uint32_t at
+    if unlikely(pkt == NULL):
+        port_refuse(DROP_RX_NO_BUFFER, stats)
+        return NULL
+    at = 0
+    while at < looped.length:
+        memcpy(pkt.data + at, looped.frame + at, LINE_BYTES)
+        at += LINE_BYTES
+    return pkt
+
+
 cdef void pipe_rx_loop(Pipe *pipe, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
     """Fill the batch from the looped frames; called with the lock of the inward ring held."""
     cdef uint32_t want = pipe.loop_batch
@@ -130,7 +155,7 @@ cdef void pipe_rx_loop(Pipe *pipe, PacketPool *pool, Batch *batch, PortStats *st
     if want > pipe.loop_left:
         want = <uint32_t>pipe.loop_left
     while batch.n < want:
-        pkt = slot_packet(&pipe.looped[pipe.next_looped], pool, stats)
+        pkt = looped_packet(&pipe.looped[pipe.next_looped], pool, stats)
         if pkt == NULL:
             break
         batch.pkts[batch.n] = pkt
@@ -260,7 +285,7 @@ cdef class PipePort(PortHandle):
     cdef void free_frames(self) noexcept:
         ring_close(&self.pipe.inward)
         ring_close(&self.pipe.outward)
-        free_looped(self.pipe.looped)
+        free(self.pipe.looped)
         self.pipe.looped = NULL
         self.pipe.n_looped = 0
 
@@ -344,26 +369,18 @@ cdef class PipePort(PortHandle):
 
         Injected frames wait meanwhile. Raises ConfigError for a frame that cannot be or a batch that is too large.
         """
-        cdef Slot *slots = NULL
-        cdef Slot *old
+        cdef Looped *looped
+        cdef Looped *old
         cdef uint32_t n = <uint32_t>len(frames)
         cdef uint64_t left = <uint64_t>-1 if count is None else <uint64_t>count
         cdef uint32_t per_rx = batch
         self._check_open()
         if not 0 < per_rx <= BATCH_MAX:
             raise ConfigError(f"a batch of {batch} is not in 1..{BATCH_MAX}")
-        slots = <Slot *>calloc(n + 1, sizeof(Slot))      # the last one ends the list
-        if slots == NULL:
-            raise MemoryError
-        try:
-            for i, frame in enumerate(frames):
-                slot_fill(&slots[i], frame, None)
-        except BaseException:
-            free_looped(slots)
-            raise
+        looped = make_looped(frames)
         spin_lock(&self.pipe.inward.lock)
         old = self.pipe.looped
-        self.pipe.looped = slots
+        self.pipe.looped = looped
         self.pipe.n_looped = n if left else 0
         self.pipe.next_looped = 0
         self.pipe.loop_left = left
@@ -371,15 +388,31 @@ cdef class PipePort(PortHandle):
         if self.pipe.n_looped:
             ring_signal(&self.pipe.inward)
         spin_unlock(&self.pipe.inward.lock)
-        free_looped(old)
+        free(old)
 
 
-cdef void free_looped(Slot *slots) noexcept nogil:
-    """Free a list of looped frames, which ends with a slot without a frame."""
-    cdef uint32_t i = 0
-    if slots == NULL:
-        return
-    while slots[i].frame != NULL:
-        free(slots[i].frame)
-        i += 1
-    free(slots)
+cdef uint32_t in_lines(Py_ssize_t n_bytes):
+    return <uint32_t>(n_bytes + LINE_BYTES - 1) // LINE_BYTES * LINE_BYTES
+
+
+cdef Looped *make_looped(list frames) except NULL:
+    """Copy the frames into one piece of memory, to be freed as a whole; raises ConfigError for one that cannot be."""
+    cdef uint32_t n_table = in_lines((len(frames) + 1) * sizeof(Looped))
+    cdef size_t n_bytes = n_table
+    cdef Looped *looped
+    cdef uint8_t *at
+    for frame in frames:
+        if not 0 < len(frame) <= LARGE_FRAME_MAX:
+            raise ConfigError(f"a frame of {len(frame)} bytes is not in 1..{LARGE_FRAME_MAX}")
+        n_bytes += in_lines(len(frame))
+    looped = <Looped *>aligned_alloc(LINE_BYTES, n_bytes)
+    if looped == NULL:
+        raise MemoryError
+    memset(looped, 0, n_bytes)
+    at = <uint8_t *>looped + n_table
+    for i, frame in enumerate(frames):
+        memcpy(at, PyBytes_AS_STRING(frame), len(frame))
+        looped[i].frame = at
+        looped[i].length = <uint32_t>len(frame)
+        at += in_lines(len(frame))
+    return looped

@@ -165,7 +165,12 @@ cdef Packet *completed(Packet *pkt, PortStats *stats) noexcept nogil:
 cdef uint32_t port_prepare(Port *port, Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil:
     cdef uint32_t kept = 0
     cdef uint32_t i, reason
+    cdef uint32_t unusual = (port.flags & PORT_UP) == 0
     cdef Packet *pkt
+    for i in range(n):
+        unusual |= (pkts[i].offload & (OFFLOAD_GSO | OFFLOAD_CSUM_PARTIAL)) | (pkts[i].length > port.max_frame_bytes)
+    if not unusual:
+        return n
     for i in range(n):
         # pkts[0:kept] fit the port, pkts[kept:i] are stale, pkts[i:n] are still to be looked at
         pkt = pkts[i]

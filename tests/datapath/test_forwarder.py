@@ -14,6 +14,7 @@ from tests.datapath.forwarding import KEY_BYTES, S, frame, match, out, punt, rig
 from vslib.errors import ConfigError, InternalError
 
 F = frame()
+IGMP = F[:23] + b"\x02" + F[24:]
 
 
 def counters(r, *names):
@@ -28,8 +29,11 @@ def test_first_packet_misses_then_caches_answer():
         assert counters(r, "misses", "masked_hits", "exact_hits") == (1, 0, 0)
         r.send(1, F)
         assert counters(r, "misses", "masked_hits", "exact_hits") == (1, 0, 1)
-        r.send(1, frame(sport=77))
-        assert counters(r, "misses", "masked_hits", "exact_hits") == (1, 1, 1)
+        r.send(1, frame(sport=77))  # a frame that differs only in what no megaflow reads
+        assert counters(r, "misses", "masked_hits", "exact_hits") == (1, 0, 2)
+        r.send(1, IGMP)  # without shape: looked up by its parsed key
+        r.send(1, IGMP)
+        assert counters(r, "misses", "masked_hits", "exact_hits") == (1, 1, 3)
         r.send(1, frame(ip_dst=2))
         assert counters(r, "misses", "n_flows", "n_masks") == (2, 2, 1)
         assert r.dp.stats()["drops"] == {"table_miss": 1}

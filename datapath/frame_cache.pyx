@@ -1,0 +1,182 @@
+"""Frame cache: see frame_cache.pxd, where the lookup is."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memset
+
+from datapath.bytes cimport load_u64
+from datapath.flow_key cimport KEY_PACKET_WORDS
+from datapath.megaflow cimport Classifier, Megaflow, Subtable, megaflow_unref
+from datapath.shape cimport KIND_NONE, N_KINDS, N_SHAPES, NEAR_WORDS, ShapeMask, shape_mask_add
+
+cdef enum:
+    SHRINK_EVERY_NS = 1000000000       # masks are made anew at most this often: it visits every subtable
+    GROW_BY = 4
+    CROWDED_ONE_IN = 4         # the table grows after this share of its entries was replaced while alive
+
+
+# ---- life ----
+
+cdef bint make_table(FrameCache *cache, uint64_t n_sets) noexcept nogil:
+    """Replace the (freed or retired) table by an empty one; False, and nothing changed, without memory."""
+    cdef FrameSet *sets = <FrameSet *> calloc(n_sets, sizeof(FrameSet))
+    cdef FrameLine *near = <FrameLine *> calloc(n_sets * FRAME_CACHE_WAYS, sizeof(FrameLine))
+    cdef FrameLine *far = <FrameLine *> calloc(n_sets * FRAME_CACHE_WAYS, sizeof(FrameLine))
+    if sets == NULL or near == NULL or far == NULL:
+        free(sets)
+        free(near)
+        free(far)
+        return False
+    cache.sets = sets
+    cache.near = near
+    cache.far = far
+    cache.n_sets = n_sets
+    cache.crowded = 0
+    return True
+
+
+cdef int frame_cache_init(FrameCache *cache) noexcept nogil:
+    memset(cache, 0, sizeof(FrameCache))
+    return 0 if make_table(cache, FRAME_SETS_FIRST) else -1
+
+
+cdef void let_go(FrameSet *sets, uint64_t n_sets) noexcept nogil:
+    cdef uint64_t i
+    cdef uint32_t way
+    for i in range(n_sets):
+        for way in range(<uint32_t> FRAME_CACHE_WAYS):
+            if sets[i].ways[way].flow != NULL:
+                megaflow_unref(sets[i].ways[way].flow)
+
+
+cdef void frame_cache_destroy(FrameCache *cache) noexcept nogil:
+    if cache.sets != NULL:
+        let_go(cache.sets, cache.n_sets)
+    if cache.retired != NULL:
+        let_go(cache.retired, cache.retired_sets)
+    free(cache.sets)
+    free(cache.near)
+    free(cache.far)
+    free(cache.retired)
+    memset(cache, 0, sizeof(FrameCache))
+
+
+# ---- masks ----
+
+cdef bint cover(ShapeMask *masks, const Subtable *sub) noexcept nogil:
+    """Add one subtable's mask to the masks of all shapes; whether that changed any."""
+    cdef uint64_t[KEY_PACKET_WORDS] whole
+    cdef ShapeMask before
+    cdef uint32_t i
+    cdef bint changed = False
+    memset(whole, 0, sizeof(whole))
+    for i in range(sub.n_words):
+        whole[sub.index[i]] = sub.mask[i]
+    for i in range(<uint32_t> N_SHAPES):
+        if i % N_KINDS == KIND_NONE:
+            continue
+        before = masks[i]
+        shape_mask_add(&masks[i], i, whole)
+        changed = changed or memcmp(&before, &masks[i], sizeof(ShapeMask)) != 0
+    return changed
+
+
+cdef void frame_cache_follow(FrameCache *cache, const Classifier *cls) noexcept nogil:
+    cdef uint32_t i
+    if cache.seen_made == cls.made:
+        return
+    for i in range(cls.n_subtables):
+        if cls.subtables[i].number > cache.seen_made and cover(cache.masks, cls.subtables[i]):
+            cache.serial += 1
+    cache.seen_made = cls.made
+
+
+cdef void shrink_masks(FrameCache *cache, const Classifier *cls) noexcept nogil:
+    cdef ShapeMask[N_SHAPES] masks
+    cdef uint32_t i
+    memset(masks, 0, sizeof(masks))
+    for i in range(cls.n_subtables):
+        cover(masks, cls.subtables[i])
+    if memcmp(masks, cache.masks, sizeof(masks)) != 0:
+        cache.masks = masks
+        cache.serial += 1
+
+
+# ---- upkeep ----
+
+cdef void frame_cache_tend(FrameCache *cache, const Classifier *cls, int64_t now_ns) noexcept nogil:
+    cdef uint64_t n
+    if cache.retired != NULL:
+        n = min(cache.retired_sets, <uint64_t> FRAME_FREE_AT_ONCE)
+        cache.retired_sets -= n
+        let_go(cache.retired + cache.retired_sets, n)
+        if cache.retired_sets == 0:
+            free(cache.retired)
+            cache.retired = NULL
+    elif cache.crowded > cache.n_sets * FRAME_CACHE_WAYS // CROWDED_ONE_IN and cache.n_sets < FRAME_SETS_LAST:
+        grow(cache)
+    if cache.seen_dropped != cls.dropped and now_ns - cache.shrunk_ns >= SHRINK_EVERY_NS:
+        cache.seen_dropped = cls.dropped
+        cache.shrunk_ns = now_ns
+        shrink_masks(cache, cls)
+
+
+cdef void grow(FrameCache *cache) noexcept nogil:
+    """Start a larger table, empty: it fills from the megaflows in little time, and nothing waits for a great move."""
+    cdef FrameSet *sets = cache.sets
+    cdef FrameLine *near = cache.near
+    cdef FrameLine *far = cache.far
+    cdef uint64_t n_sets = cache.n_sets
+    if not make_table(cache, n_sets * GROW_BY):
+        cache.crowded = 0
+        return
+    free(near)
+    free(far)
+    cache.retired = sets
+    cache.retired_sets = n_sets
+
+
+# ---- insertion ----
+
+cdef uint32_t choose_way(FrameCache *cache, const FrameSet *group, uint64_t id) noexcept nogil:
+    """The way for this id.
+
+    Its own (an id never stands in two), else a free or dead one, else now and then a live one.
+    """
+    cdef uint32_t way, found = FRAME_CACHE_WAYS
+    cdef const FrameTag *tag
+    for way in range(<uint32_t> FRAME_CACHE_WAYS):
+        tag = &group.ways[way]
+        if tag.id == id:
+            return way
+        if tag.flow == NULL or tag.flow.dead:
+            found = way
+    if found < FRAME_CACHE_WAYS:
+        return found
+    cache.turn += 1
+    cache.crowded += 1
+    if cache.turn & (REPLACE_ONE_IN - 1):
+        return FRAME_CACHE_WAYS
+    return (cache.turn // REPLACE_ONE_IN) & (FRAME_CACHE_WAYS - 1)
+
+
+cdef void frame_cache_insert(FrameCache *cache, const uint8_t *data, uint64_t id, Megaflow *flow) noexcept nogil:
+    cdef uint64_t at = set_of_frame(cache, id)
+    cdef const ShapeMask *mask = &cache.masks[id & 0xff]
+    cdef uint32_t way = choose_way(cache, &cache.sets[at], id)
+    cdef uint64_t entry = at * FRAME_CACHE_WAYS + way
+    cdef FrameTag *tag
+    cdef uint32_t i
+    if way == FRAME_CACHE_WAYS:
+        return
+    tag = &cache.sets[at].ways[way]
+    flow.refs += 1
+    if tag.flow != NULL:
+        megaflow_unref(tag.flow)
+    tag.flow = flow
+    tag.id = id
+    for i in range(<uint32_t> NEAR_WORDS):
+        cache.near[entry].words[i] = load_u64(data + 8 * i) & mask.words[i]
+    if mask.far:
+        for i in range(<uint32_t> NEAR_WORDS):
+            cache.far[entry].words[i] = load_u64(data + 64 + 8 * i) & mask.words[NEAR_WORDS + i]
