@@ -13,6 +13,8 @@ from typing import NamedTuple, TypeVar
 
 from datapath.ports import namespace, netdev, tun
 from datapath.ports.afpacket import AfPacketPort
+from datapath.ports.afxdp import MODES as XDP_MODES
+from datapath.ports.afxdp import AfXdpPort
 from datapath.ports.port import PortHandle
 from datapath.ports.tap import TapPort
 from vslib.errors import ConfigError
@@ -29,6 +31,9 @@ class Opened(NamedTuple):
 
     handle: PortHandle | None
     link: netdev.Link
+
+
+Open = Callable[[DesiredInterface, bytes | None], Opened]
 
 
 class Request(NamedTuple):
@@ -52,14 +57,15 @@ class Kind(NamedTuple):
     """One row: how to open it, the word dpctl/show prints behind the name, whether the device is ours to delete.
 
     slow: opening and closing wait for the kernel, so that many are done at the same time. in_memory: there is no device
-    that could be followed, and other options make another port.
+    that could be followed. by_options: other options make another port.
     """
 
-    open: Callable[[DesiredInterface, bytes | None], Opened]
+    open: Open
     dpctl_word: str
     owned: bool
     slow: bool = False
     in_memory: bool = False
+    by_options: bool = False
 
 
 def _find_tap(wanted: DesiredInterface) -> tuple[str, str | None]:
@@ -73,7 +79,7 @@ def _find_tap(wanted: DesiredInterface) -> tuple[str, str | None]:
     return name, path
 
 
-def _open_tap(kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
+def _open_tap(kind: str) -> Open:
     def open_it(wanted: DesiredInterface, mac: bytes | None) -> Opened:
         name, path = _find_tap(wanted)
         handle = TapPort(name, kind, namespace=path or namespace.HERE)
@@ -91,21 +97,42 @@ def _open_tap(kind: str) -> Callable[[DesiredInterface, bytes | None], Opened]:
     return open_it
 
 
-def _open_system(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
-    if not netdev.exists(wanted.name):
-        raise ConfigError(f"could not open network device {wanted.name} (No such device)")
-    before = netdev.link(wanted.name)
-    if before.loopback:
-        raise ConfigError(f"could not add network device {wanted.name} to ofproto (Invalid argument)")
-    handle = AfPacketPort(wanted.name)
-    try:
-        link = netdev.link(wanted.name)
-        if link.ifindex != before.ifindex:  # replaced meanwhile: the sockets are bound to one of the two
+def _open_existing(port: Callable[[DesiredInterface], PortHandle]) -> Open:
+    def open_it(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
+        if not netdev.exists(wanted.name):
             raise ConfigError(f"could not open network device {wanted.name} (No such device)")
-        return Opened(handle, link)
-    except ConfigError:
-        handle.close()
-        raise
+        before = netdev.link(wanted.name)
+        if before.loopback:
+            raise ConfigError(f"could not add network device {wanted.name} to ofproto (Invalid argument)")
+        handle = port(wanted)
+        try:
+            link = netdev.link(wanted.name)
+            if link.ifindex != before.ifindex:  # replaced meanwhile: the sockets are bound to one of the two
+                raise ConfigError(f"could not open network device {wanted.name} (No such device)")
+            return Opened(handle, link)
+        except ConfigError:
+            handle.close()
+            raise
+
+    return open_it
+
+
+# Option of afxdp ports -> its values, the default first.
+XDP_OPTIONS = {"xdp-mode": tuple(XDP_MODES), "n_rxq": ("1",), "use-need-wakeup": ("true", "false")}
+
+
+def _afxdp_port(wanted: DesiredInterface) -> AfXdpPort:
+    """Open a device as an `afxdp` port. Raises ConfigError, naming the option if one is wrong."""
+    chosen = {name: values[0] for name, values in XDP_OPTIONS.items()}
+    for name, value in sorted(wanted.options.items()):
+        if name not in XDP_OPTIONS:
+            known = ", ".join(XDP_OPTIONS)
+            raise ConfigError(f"{wanted.name}: options:{name}: unknown option; type {wanted.kind} has {known}")
+        if value not in XDP_OPTIONS[name]:
+            raise ConfigError(f"{wanted.name}: options:{name}: {value!r} is not {' or '.join(XDP_OPTIONS[name])}")
+        chosen[name] = value
+    need_wakeup, mtu = chosen["use-need-wakeup"] == "true", wanted.mtu_request or 0
+    return AfXdpPort(wanted.name, mode=chosen["xdp-mode"], need_wakeup=need_wakeup, mtu=mtu)
 
 
 def _open_patch(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
@@ -119,11 +146,13 @@ def _open_patch(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
 
 def in_memory(open_it: measuring.Open, word: str) -> Kind:
     """Return the row of a type without a device."""
-    return Kind(lambda wanted, _mac: Opened(*open_it(wanted)), word, False, in_memory=True)
+    return Kind(lambda wanted, _mac: Opened(*open_it(wanted)), word, False, in_memory=True, by_options=True)
 
 
 KINDS: dict[str, Kind] = {
-    "system": Kind(_open_system, "", False, slow=True),
+    "system": Kind(_open_existing(lambda wanted: AfPacketPort(wanted.name)), "", False, slow=True),
+    "afxdp": Kind(_open_existing(_afxdp_port), "afxdp", False, slow=True, by_options=True),
+    "afxdp-nonpmd": Kind(_open_existing(_afxdp_port), "afxdp-nonpmd", False, slow=True, by_options=True),
     "internal": Kind(_open_tap("internal"), "tap", True, slow=True),
     "tap": Kind(_open_tap("tap"), "tap", True, slow=True),
     "patch": Kind(_open_patch, "patch", False),

@@ -21,7 +21,7 @@ from vswitchd.measuring import pcap_opener
 
 QUEUE_FRAMES = 4096  # that a port holds in each direction; more are dropped, and counted as tx_full
 DEFAULT_MTU = 1500
-IN_MEMORY = ("system", "internal", "tap")  # types that become pipes
+IN_MEMORY = ("system", "afxdp", "afxdp-nonpmd", "internal", "tap")  # types that become pipes
 FIRST_MAC = 0x02_00_00_00_00_00
 
 

@@ -52,7 +52,7 @@ def same_device(running: RunningPort, wanted: DesiredInterface) -> bool:
     """Tell whether `running` can stay for `wanted`: its device is there, same row and kind."""
     if running.kind != effective_kind(wanted, None) and not (running.kind == "internal" and wanted.kind == "system"):
         return False
-    if KINDS[running.kind].in_memory and running.wanted.options != wanted.options:
+    if KINDS[running.kind].by_options and running.wanted.options != wanted.options:
         return False
     return running.link.present and running.wanted.row == wanted.row
 

@@ -7,12 +7,16 @@ linux/ethtool.h.
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
 from typing import NamedTuple
 
 from datapath.ports import kernel
 
 SIOCETHTOOL = 0x8946
-ETHTOOL_GDRVINFO, ETHTOOL_GLINKSETTINGS = 0x03, 0x4C
+ETHTOOL_GDRVINFO, ETHTOOL_GCHANNELS, ETHTOOL_GLINKSETTINGS = 0x03, 0x3C, 0x4C
+ETHTOOL_GSTRINGS, ETHTOOL_GFEATURES, ETHTOOL_SFEATURES = 0x1B, 0x3A, 0x3B
+ETH_SS_FEATURES = 4
+FEATURE_WORDS = 8
 MASK_WORDS_MAX = 127
 SPEED_UNKNOWN = 0xFFFFFFFF
 PORT_TP, PORT_FIBRE = 0, 3
@@ -49,6 +53,39 @@ def driver(name: str) -> Driver:
     if not _ask(name, info):
         return Driver()
     return Driver(*(kernel.text(part) for part in (info.driver, info.version, info.fw_version)))
+
+
+def rx_queues(name: str) -> int:
+    """Return how many receive queues of a device are in use, 1 if it does not say."""
+    found = kernel.new("struct ethtool_channels *", {"cmd": ETHTOOL_GCHANNELS})
+    return max(1, int(found.rx_count + found.combined_count)) if _ask(name, found) else 1
+
+
+def features_on(name: str) -> frozenset[str]:
+    """Return the features of a device that are on and can be switched off, by the names of ``ethtool -k``."""
+    found = kernel.new("struct ethtool_gfeatures *", {"cmd": ETHTOOL_GFEATURES, "size": FEATURE_WORDS})
+    if not _ask(name, found):
+        return frozenset()
+    on = [word.active & word.available & ~word.fixed for word in found.words]
+    return frozenset(one for i, one in enumerate(_feature_names(name)) if on[i // 32] >> i % 32 & 1)
+
+
+def switch_features(name: str, wanted: Collection[str], on: bool) -> None:
+    """Switch features of a device on or off; those that it has not, or that cannot be changed, stay as they are."""
+    words = [[0, 0] for _ in range(FEATURE_WORDS)]
+    names = _feature_names(name)
+    for i in (i for i, one in enumerate(names) if one in wanted):
+        words[i // 32][0] |= 1 << i % 32
+        words[i // 32][1] |= on << i % 32
+    n_words = -(-len(names) // 32)
+    _ask(name, kernel.new("struct ethtool_sfeatures *", (ETHTOOL_SFEATURES, n_words, words)))
+
+
+def _feature_names(name: str) -> list[str]:
+    found = kernel.new("struct ethtool_gstrings *", {"cmd": ETHTOOL_GSTRINGS, "string_set": ETH_SS_FEATURES})
+    if not _ask(name, found):
+        return []
+    return [kernel.text(found.names[i]) for i in range(min(found.len, 32 * FEATURE_WORDS))]
 
 
 def settings(name: str) -> Settings:

@@ -27,6 +27,11 @@ struct ethtool_drvinfo {                /* linux/ethtool.h */
     char driver[32], version[32], fw_version[32], bus_info[32], erom_version[32], reserved2[12];
     uint32_t n_priv_flags, n_stats, testinfo_len, eedump_len, regdump_len;
 };
+struct ethtool_channels { uint32_t cmd, max_rx, max_tx, max_other, max_combined, rx_count, tx_count, other_count,
+    combined_count; };
+struct ethtool_gstrings { uint32_t cmd, string_set, len; char names[256][32]; };
+struct ethtool_gfeatures { uint32_t cmd, size; struct { uint32_t available, requested, active, fixed; } words[8]; };
+struct ethtool_sfeatures { uint32_t cmd, size; struct { uint32_t valid, requested; } words[8]; };
 struct ethtool_link_settings {          /* with room for the three masks of at most 127 words */
     uint32_t cmd, speed;
     uint8_t duplex, port, phy_address, autoneg, mdio_support, eth_tp_mdix, eth_tp_mdix_ctrl;
@@ -46,7 +51,15 @@ struct sock_filter { uint16_t code; uint8_t jt, jf; uint32_t k; };      /* linux
 struct bpf_insn { uint8_t code, registers; int16_t off; int32_t imm; }; /* linux/bpf.h; two registers of 4 bits */
 struct bpf_prog_load { uint32_t prog_type, insn_cnt; uint64_t insns, license; };  /* of union bpf_attr */
 struct bpf_link_create { uint32_t prog_fd, target_fd, attach_type, flags; };
-union bpf_attr { struct bpf_prog_load load; struct bpf_link_create link; uint8_t room[128]; };
+struct bpf_map_create { uint32_t map_type, key_size, value_size, max_entries; };
+struct bpf_map_element { uint32_t map_fd, pad; uint64_t key, value, flags; };
+union bpf_attr {
+    struct bpf_prog_load load;
+    struct bpf_link_create link;
+    struct bpf_map_create map;
+    struct bpf_map_element element;
+    uint8_t room[128];
+};
 """
 CLONE_NEWNET = 0x40000000
 BPF_CALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}  # system call by machine

@@ -86,15 +86,16 @@ def namespace_number(fd: int) -> int:
 
     Messages from there carry it, see `receive_from`.
     """
-    found = _namespace_number(fd)
+    found = known_namespace_number(fd)
     if found == NO_NSID:
         message = _message(_codec().nsidmsg, {}, [("NETNSA_FD", fd), ("NETNSA_NSID", NO_NSID)])
         _do("RTM_NEWNSID", message, NLM_F_ACK)
-        found = _namespace_number(fd)
+        found = known_namespace_number(fd)
     return found
 
 
-def _namespace_number(fd: int) -> int:
+def known_namespace_number(fd: int) -> int:
+    """Return the number that a namespace has here, NO_NSID if it has none; raises OSError."""
     answers = list(_answers("RTM_GETNSID", _message(_codec().nsidmsg, {}, [("NETNSA_FD", fd)]), NLM_F_ACK))
     return int(answers[0].get_attr("NETNSA_NSID")) if answers else NO_NSID
 

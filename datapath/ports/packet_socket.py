@@ -61,6 +61,21 @@ def open_sockets(name: str, slots: int) -> Sockets:
         raise ConfigError(f"could not open network device {name} ({_reason(error)})") from error
 
 
+def open_promiscuous(name: str) -> socket.socket:
+    """Return a socket that receives nothing and keeps the device promiscuous; raises ConfigError as open_sockets()."""
+    check_name(name)
+    try:
+        with contextlib.ExitStack() as stack:
+            sock = stack.enter_context(_socket())
+            _make_promiscuous(sock, socket.if_nametoindex(name))
+            sock.bind((name, 0))
+            _check_ethernet(sock)
+            stack.pop_all()
+            return sock
+    except OSError as error:
+        raise ConfigError(f"could not open network device {name} ({_reason(error)})") from error
+
+
 def lost(fd: int) -> int:
     """Return how many frames the kernel dropped since the last call because the ring or queue was full."""
     with socket.socket(fileno=os.dup(fd)) as sock:
@@ -81,12 +96,21 @@ def _set_up_rx(sock: socket.socket, name: str, slots: int) -> int:
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     _set_buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF)
     slots = _ring(sock, name, slots) if slots else 0
+    _make_promiscuous(sock, index)
+    sock.bind((name, ETH_P_ALL))
+    _check_ethernet(sock)
+    return slots
+
+
+def _make_promiscuous(sock: socket.socket, index: int) -> None:
     membership = kernel.new("struct packet_mreq *", {"mr_ifindex": index, "mr_type": PACKET_MR_PROMISC})
     sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, kernel.octets(membership))
-    sock.bind((name, ETH_P_ALL))
+
+
+def _check_ethernet(sock: socket.socket) -> None:
+    """Raise OSError if the device that the socket is bound to has no Ethernet frames."""
     if sock.getsockname()[3] != ARPHRD_ETHER:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-    return slots
 
 
 def _set_up_tx(sock: socket.socket, name: str) -> None:
