@@ -52,7 +52,9 @@ def wired(name: str) -> Switch:
     return switch_of(name, two_cpus()[0])
 
 
-def received_pps(switch: Switch, flows: int, seconds: float) -> tuple[float, float]:
+def received_pps(
+    switch: Switch, flows: int, seconds: float, generator_module: str = "bench.generator"
+) -> tuple[float, float]:
     """Send from left to right as fast as it goes for some `seconds`.
 
     Returns packets received per second, and per second of the switch's processor time: the second figure suffers less
@@ -60,7 +62,7 @@ def received_pps(switch: Switch, flows: int, seconds: float) -> tuple[float, flo
     """
     _, cpus = two_cpus()
     source = sandbox.mac_of("left")
-    command = [sys.executable, "-m", "bench.generator", "eth0", FOREIGN_MAC, source, str(seconds + 2 * SETTLE_S)]
+    command = [sys.executable, "-m", generator_module, "eth0", FOREIGN_MAC, source, str(seconds + 2 * SETTLE_S)]
     generator = subprocess.Popen(
         ["ip", "netns", "exec", "left", *command, str(flows)], stdout=subprocess.PIPE, text=True, cwd=sandbox.ROOT
     )
