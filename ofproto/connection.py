@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ofproto import packet_in, ports
+from ofproto.bundles import Bundles
 from ofproto.errors import OpenFlowError
 from ofproto.handlers import HANDLERS, ROLE_EQUAL, ROLE_NAMES, ROLE_SECONDARY, Switchboard
 from ofproto.messages import MESSAGES
@@ -86,6 +87,7 @@ class Connection:
         self.on_admitted: Callable[[], None] | None = None
         self._on_negotiated = on_negotiated
         self._timer: Handle | None = None
+        self._timer_ms = 0  # when it fires
         self._greeting: Handle | None = None
         self._events: deque[Event] = deque()
         self._worker: asyncio.Task[None] | None = None  # while something must be waited for
@@ -99,6 +101,7 @@ class Connection:
         self.limits = Limits()
         self.limiters = {kind: RateLimiter(self._send_packet_in_now) for kind in ("miss", "action")}
         self._outstanding = Outstanding()
+        self.bundles = Bundles()
         # Reasons wanted as primary or equal, and as secondary.
         self.async_masks = {
             "packet_in": [PACKET_INS, 0],
@@ -204,7 +207,7 @@ class Connection:
             if self.listening is not None:
                 self.listening(False)
             self._worker = asyncio.get_running_loop().create_task(self._work(waiting))
-        elif self.session.deadline_ms is not None:
+        else:
             self._arm_timer()
 
     def _handle_some(self) -> Awaitable[None] | None:
@@ -333,14 +336,20 @@ class Connection:
         self.flush()
 
     def _arm_timer(self) -> None:
-        """See to it that unfinished multipart requests are given up in time."""
-        if self._timer is not None or self.session.deadline_ms is None:
+        """See to it that unfinished multipart requests and idle bundles are given up in time."""
+        deadlines = [at_ms for at_ms in (self.session.deadline_ms, self.bundles.deadline_ms) if at_ms is not None]
+        if not deadlines or (self._timer is not None and self._timer_ms <= min(deadlines)):
             return
-        self._timer = CLOCK.call_later(max(0, self.session.deadline_ms - CLOCK.now_ms()) / 1000, self._expire)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ms = min(deadlines)
+        self._timer = CLOCK.call_later(max(0, self._timer_ms - CLOCK.now_ms()) / 1000, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
         self.session.expire()
+        for bundle in self.bundles.expired():
+            self.session.error("OFPBFC_TIMEOUT", bundle.opener, "OFPT_BUNDLE_CONTROL")
         self.flush()
         self._arm_timer()
 

@@ -9,8 +9,8 @@
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
 
 from ofproto.expiry cimport (
     OFPRR_DELETE, expiry_add, expiry_free, expiry_gone, expiry_reserve, rule_expires, rules_push, rules_release,
@@ -29,9 +29,9 @@ from ofproto.ofact cimport (
     ofact_next,
 )
 from ofproto.rule cimport (
-    INSERT_REORDERS, PLACES_MAX, VERSION_FOREVER, mask_shape, rule_match, rule_new, rule_places, rule_ref, rule_replace,
-    rule_unref, table_each,
-    table_find_shaped, table_insert_shaped, table_new, table_overlaps, table_remove,
+    INSERT_REORDERS, PLACES_MAX, VERSION_FOREVER, VERSION_PENDING, mask_shape, rule_match, rule_new, rule_places,
+    rule_ref, rule_replace, rule_unref, table_each,
+    table_find_shaped, table_insert_shaped, table_new, table_overlaps, table_remove, table_take_back,
 )
 from ofproto.switch cimport (
     EDIT_TAGS, TABLE_HIDDEN, place_tag, rules_tag, switch_edit_begin, switch_edit_end, table_tag, touch,
@@ -129,6 +129,43 @@ cdef int find(FlowEditor *ed, FlowOp *op, bint strict) noexcept nogil:
     return rules_meeting(ed.bridge, &op.which, ed.version, &ed.found, False)
 
 
+# --- the journal of a bundle ------------------------------------------------------------------------------------------
+
+cdef int journal_reserve(Journal *journal, uint32_t extra) noexcept nogil:
+    """0, -1 without memory."""
+    cdef uint32_t capacity = journal.capacity
+    cdef void *grown
+    if journal.n + extra <= capacity:
+        return 0
+    capacity = max(2 * capacity + 64, journal.n + extra)
+    grown = realloc(journal.items, capacity * sizeof(Change))
+    if grown == NULL:
+        return -1
+    journal.items = <Change *>grown
+    journal.capacity = capacity
+    return 0
+
+
+cdef int room_for(FlowEditor *ed, uint32_t n) noexcept nogil:
+    """Make sure that `n` more rules can be put in: 0, -1 without memory."""
+    if ed.bundling and journal_reserve(&ed.journal, n) < 0:
+        return -1
+    return expiry_reserve(&ed.expiry, ed.journal.n_expiring + n)
+
+
+cdef void journal_note(FlowEditor *ed, Rule *old, Rule *fresh, bint keep_counts) noexcept nogil:
+    """Note a change, for which there is room; the bundle itself sees it from now on."""
+    cdef Change *change = &ed.journal.items[ed.journal.n]
+    ed.journal.n += 1
+    change.old = old
+    change.fresh = fresh
+    change.keep_counts = keep_counts
+    if old != NULL:
+        old.remove_version = VERSION_PENDING
+    if fresh != NULL and rule_expires(fresh):
+        ed.journal.n_expiring += 1
+
+
 # --- single changes ---------------------------------------------------------------------------------------------------
 
 cdef void touch_rule(const Bridge *bridge, const Rule *rule) noexcept nogil:
@@ -150,6 +187,9 @@ cdef void put_in(FlowEditor *ed, Rule *old, Rule *rule, bint keep_counts) noexce
     """
     rule.add_version = ed.version
     rule.modified_ns = ed.now_ns
+    if ed.bundling:
+        journal_note(ed, old, rule, keep_counts)
+        return
     if old == NULL:
         rule.used_ns = ed.now_ns
     else:
@@ -171,7 +211,18 @@ cdef void take_out(FlowEditor *ed, Rule *rule, bint in_heap) noexcept nogil:
     touch_rule(ed.bridge, rule)
 
 
+cdef void reordered(FlowEditor *ed, uint8_t table_id) noexcept nogil:
+    """Take note that look-ups in a table ask its masks in another order, or one more."""
+    if ed.bundling:
+        ed.journal.reordered[table_id] = True
+    else:
+        touch(ed.bridge, table_tag(ed.bridge, table_id))
+
+
 cdef void remove_and_tell(FlowEditor *ed, Rule *rule, bint in_heap) noexcept nogil:
+    if ed.bundling:
+        journal_note(ed, rule, NULL, False)
+        return
     take_out(ed, rule, in_heap)
     # Without memory for it the message is lost, not the removal.
     if rule.flags & FLOW_SEND_FLOW_REM and rules_push(&ed.told, rule) == 0:
@@ -208,7 +259,7 @@ cdef uint32_t insert_fresh(FlowEditor *ed, FlowOp *op, Rule *old) noexcept nogil
     cdef int inserted
     if table[0] == NULL:
         table[0] = table_new()
-    if table[0] == NULL or expiry_reserve(&ed.expiry, 1) < 0:
+    if table[0] == NULL or room_for(ed, 1) < 0:
         return OFPFMFC_TABLE_FULL
     rule.add_version = ed.version
     rule.created_ns = ed.now_ns
@@ -216,7 +267,7 @@ cdef uint32_t insert_fresh(FlowEditor *ed, FlowOp *op, Rule *old) noexcept nogil
     if inserted < 0:
         return OFPFMFC_TABLE_FULL
     if inserted == INSERT_REORDERS:
-        touch(ed.bridge, table_tag(ed.bridge, rule.table_id))
+        reordered(ed, rule.table_id)
     op.fresh = NULL
     put_in(ed, old, rule, not op.fm.flags & FLOW_RESET_COUNTS)
     return 0
@@ -264,7 +315,7 @@ cdef uint32_t modify_found(FlowEditor *ed, FlowOp *op) noexcept nogil:
     cdef Rule *rule
     cdef uint32_t i
     ed.made.n = 0
-    if rules_reserve(&ed.made, ed.found.n) < 0 or expiry_reserve(&ed.expiry, ed.found.n) < 0:
+    if rules_reserve(&ed.made, ed.found.n) < 0 or room_for(ed, ed.found.n) < 0:
         return OFPFMFC_TABLE_FULL
     for i in range(ed.found.n):
         rule = modified(ed, op, ed.found.items[i])
@@ -301,6 +352,8 @@ cdef uint32_t run_delete(FlowEditor *ed, FlowOp *op) noexcept nogil:
         return OFPFMFC_TABLE_FULL
     if op.fm.table_id == TABLE_HIDDEN and ed.found.n:
         return OFPBRC_EPERM
+    if ed.bundling and journal_reserve(&ed.journal, ed.found.n) < 0:
+        return OFPFMFC_TABLE_FULL
     for i in range(ed.found.n):
         ed.found.items[i].reason = OFPRR_DELETE
         remove_and_tell(ed, ed.found.items[i], True)
@@ -365,6 +418,14 @@ cdef void edit_end(FlowEditor *ed) noexcept nogil:
     switch_edit_end(ed.bridge.sw)
 
 
+cdef void drop_fresh(FlowEditor *ed, uint32_t n_ops) noexcept nogil:
+    """Free the rules of adds that failed or were not run."""
+    cdef uint32_t i
+    for i in range(n_ops):
+        rule_unref(ed.ops[i].fresh)
+        ed.ops[i].fresh = NULL
+
+
 cdef void edit_run(FlowEditor *ed, uint32_t n_ops) noexcept nogil:
     cdef FlowOp *op
     cdef uint32_t i
@@ -374,9 +435,88 @@ cdef void edit_run(FlowEditor *ed, uint32_t n_ops) noexcept nogil:
         if op.error == 0:
             op.error = COMMANDS[op.fm.command](ed, op)
     edit_end(ed)
-    for i in range(n_ops):
-        rule_unref(ed.ops[i].fresh)                        # of adds that failed
-        ed.ops[i].fresh = NULL
+    drop_fresh(ed, n_ops)
+
+
+# --- bundles ----------------------------------------------------------------------------------------------------------
+
+cdef uint32_t op_refusal(FlowOp *op, const uint8_t *msg, uint32_t length, bint nxt_table_id) noexcept nogil:
+    op.fresh = NULL
+    op.fm.table_in_command = nxt_table_id
+    op.error = flow_mod_decode(msg, length, &op.fm)
+    return op.error if op.error else op_check(&op.fm)
+
+
+cdef void bundle_begin(FlowEditor *ed) noexcept nogil:
+    ed.bundling = True
+    ed.journal.n = ed.journal.n_expiring = 0
+    memset(ed.journal.reordered, 0, sizeof(ed.journal.reordered))
+
+
+cdef uint32_t bundle_run(FlowEditor *ed, uint32_t n_ops) noexcept nogil:
+    cdef FlowOp *op
+    cdef uint32_t done = 0
+    edit_begin(ed)
+    ed.version = VERSION_PENDING
+    while done < n_ops:
+        op = &ed.ops[done]
+        if op.error == 0:
+            op.error = COMMANDS[op.fm.command](ed, op)
+        if op.error:
+            break
+        done += 1
+    edit_end(ed)                                           # nothing was touched: publishes nothing
+    drop_fresh(ed, n_ops)
+    return done
+
+
+cdef void journal_free(Journal *journal) noexcept nogil:
+    free(journal.items)
+    journal.items = NULL
+    journal.n = journal.capacity = journal.n_expiring = 0
+
+
+cdef void touch_reordered(FlowEditor *ed) noexcept nogil:
+    cdef uint32_t i
+    for i in range(N_TABLES):
+        if ed.journal.reordered[i]:
+            touch(ed.bridge, table_tag(ed.bridge, i))
+
+
+cdef void bundle_publish(FlowEditor *ed) noexcept nogil:
+    """One version for all: whoever begins a translation sees every step or none."""
+    cdef Change *change
+    cdef uint32_t i
+    ed.bundling = False
+    ed.journal.n_expiring = 0
+    edit_begin(ed)
+    touch_reordered(ed)
+    for i in range(ed.journal.n):
+        change = &ed.journal.items[i]
+        if change.fresh == NULL:
+            remove_and_tell(ed, change.old, True)
+        else:
+            put_in(ed, change.old, change.fresh, change.keep_counts)
+    edit_end(ed)
+    journal_free(&ed.journal)
+
+
+cdef void bundle_undo(FlowEditor *ed) noexcept nogil:
+    """Latest step first, so that what a step replaced is there again when its own step is undone."""
+    cdef Change *change
+    cdef uint32_t i = ed.journal.n
+    ed.bundling = False
+    edit_begin(ed)
+    touch_reordered(ed)                                    # masks come and go again
+    while i:
+        i -= 1
+        change = &ed.journal.items[i]
+        if change.fresh != NULL:
+            table_take_back(ed.bridge.tables[change.fresh.table_id], change.fresh)
+        if change.old != NULL:
+            change.old.remove_version = VERSION_FOREVER
+    edit_end(ed)
+    journal_free(&ed.journal)
 
 
 cdef void edit_remove_all(FlowEditor *ed, RuleList *rules, bint in_heap) noexcept nogil:
@@ -434,4 +574,5 @@ cdef void editor_free(FlowEditor *ed) noexcept nogil:
     rules_release(&ed.told)
     free(ed.found.items)
     free(ed.made.items)
+    free(ed.journal.items)
     expiry_free(&ed.expiry)

@@ -15,8 +15,8 @@ from datapath.atomic cimport load_seq, load_seq_i64
 from datapath.flow_key cimport FlowKey, KEY_WORDS
 from ofproto.expiry cimport RuleList, expiry_due, rules_release
 from ofproto.flow_edit cimport (
-    EDIT_BATCH, Criteria, FlowEditor, PRIORITY_MAX, edit_add_hidden, edit_del_hidden, edit_remove_all, edit_run,
-    editor_free, op_decode, rules_meeting,
+    EDIT_BATCH, Criteria, FlowEditor, PRIORITY_MAX, bundle_begin, bundle_publish, bundle_run, bundle_undo,
+    edit_add_hidden, edit_del_hidden, edit_remove_all, edit_run, editor_free, op_decode, op_refusal, rules_meeting,
 )
 from ofproto.flow_mod cimport (
     FlowRow, FlowStatsRequest, Match, OutBuf, flow_removed_encode, flow_stats_encode, flow_stats_request_decode,
@@ -99,6 +99,31 @@ cdef int load_match(bytes value, bytes mask, Match *out) except -1:
     for i in range(KEY_WORDS):
         words[i] &= masks[i]
     return 0
+
+
+cdef struct Messages:          # a batch on its way into C; the list holds the objects
+    (const uint8_t *)[EDIT_BATCH] data
+    uint32_t[EDIT_BATCH] lengths
+    uint32_t n
+
+
+cdef Py_ssize_t load_messages(list msgs, Py_ssize_t first, Messages *batch) except -1:
+    """Fill a batch with the messages from `first` on and return how many there are."""
+    cdef Py_ssize_t i, n = min(<Py_ssize_t>EDIT_BATCH, len(msgs) - first)
+    for i in range(n):
+        msg = msgs[first + i]
+        if type(msg) is not bytes:
+            raise TypeError("a flow-mod message is bytes")
+        batch.data[i] = <const uint8_t *>PyBytes_AS_STRING(msg)
+        batch.lengths[i] = <uint32_t>PyBytes_GET_SIZE(msg)
+    batch.n = <uint32_t>n
+    return n
+
+
+cdef void decode_batch(FlowEditor *ed, const Messages *batch, bint in_command) noexcept nogil:
+    cdef uint32_t i
+    for i in range(batch.n):
+        op_decode(&ed.ops[i], batch.data[i], batch.lengths[i], in_command)
 
 
 cdef class RemovedFlow:
@@ -233,24 +258,16 @@ cdef class FlowTables:
         Returns the removals to report and, for each message that failed, its index and the error to answer; the others
         are applied.
         """
-        cdef const uint8_t *data[EDIT_BATCH]
-        cdef uint32_t lengths[EDIT_BATCH]
+        cdef Messages batch
         cdef bint in_command = nxt_table_id
         cdef Py_ssize_t first, i, n
         errors = []
         removed = []
         self.prepare()
         for first in range(0, len(msgs), EDIT_BATCH):
-            n = min(<Py_ssize_t>EDIT_BATCH, len(msgs) - first)
-            for i in range(n):
-                msg = msgs[first + i]
-                if type(msg) is not bytes:
-                    raise TypeError("a flow-mod message is bytes")
-                data[i] = <const uint8_t *>PyBytes_AS_STRING(msg)
-                lengths[i] = <uint32_t>PyBytes_GET_SIZE(msg)
+            n = load_messages(msgs, first, &batch)
             with nogil:
-                for i in range(n):
-                    op_decode(&self.ed.ops[i], data[i], lengths[i], in_command)
+                decode_batch(self.ed, &batch, in_command)
                 edit_run(self.ed, <uint32_t>n)
             for i in range(n):
                 if self.ed.ops[i].error:
@@ -258,6 +275,45 @@ cdef class FlowTables:
             if self.ed.told.n:
                 removed += self.take_told()
         return removed, errors
+
+    def check(self, bytes msg, nxt_table_id: bool = False) -> None:
+        """Raise the OpenFlowError that a flow-mod (OpenFlow header included) would get whatever is in the tables."""
+        cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(msg)
+        cdef uint32_t length = <uint32_t>PyBytes_GET_SIZE(msg), error
+        cdef bint in_command = nxt_table_id
+        with nogil:
+            error = op_refusal(&self.ed.ops[0], data, length, in_command)
+        if error:
+            raise error_of(error)
+
+    def apply_bundle(
+        self, list msgs, nxt_table_id: bool = False
+    ) -> tuple[list[RemovedFlow], tuple[int, OpenFlowError] | None]:
+        """Apply flow-mods in order as one version, all or none (OF.10, OF.11).
+
+        Returns the removals to report and None, or no removals, the index of the first message that fails and its
+        error: nothing has changed then. Each step takes the lock for EDIT_BATCH flow-mods; publishing takes it once.
+        """
+        cdef Messages batch
+        cdef bint in_command = nxt_table_id
+        cdef Py_ssize_t first, n, done
+        self.prepare()
+        bundle_begin(self.ed)
+        try:
+            for first in range(0, len(msgs), EDIT_BATCH):
+                n = load_messages(msgs, first, &batch)
+                with nogil:
+                    decode_batch(self.ed, &batch, in_command)
+                    done = bundle_run(self.ed, <uint32_t>n)
+                if done < n:
+                    return [], (first + done, error_of(self.ed.ops[done].error))
+            with nogil:
+                bundle_publish(self.ed)
+        finally:
+            if self.ed.bundling:
+                with nogil:
+                    bundle_undo(self.ed)
+        return self.take_told(), None
 
     cdef int meeting(self, const Criteria *which, RuleList *out) except -1:
         """Take references on the rules of the newest version that meet the criteria."""

@@ -11,10 +11,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ofproto import messages, ports, stats
+from ofproto import bundles, messages, ports, stats, wire
 from ofproto.errors import OpenFlowError
 from ofproto.messages import MESSAGES
-from ofproto.numbers import OFP10, OFP13, OFPP_ANY, OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OPENFLOW_TABLES, TABLE_ALL
+from ofproto.numbers import (
+    OFP10,
+    OFP13,
+    OFP14,
+    OFPP_ANY,
+    OFPP_CONTROLLER,
+    OFPP_LOCAL,
+    OFPP_MAX,
+    OPENFLOW_TABLES,
+    TABLE_ALL,
+)
 from ofproto.packet_in import ACTION, ACTION_SET, EXPLICIT_MISS, GROUP, INVALID_TTL, NO_BUFFER, NO_MATCH, PACKET_OUT
 from ofproto.ports import PortDesc, PortStatsRow
 from ofproto.session import Request
@@ -25,8 +35,8 @@ if TYPE_CHECKING:
 FRAG_MASK, FRAG_NORMAL, FRAG_DROP, FRAG_NX_MATCH = 3, 0, 1, 3
 FRAGS_SUPPORTED = (FRAG_NORMAL, FRAG_DROP, FRAG_NX_MATCH)
 INVALID_TTL_TO_CONTROLLER = 4
-# OFPC_: 1 flows, 2 tables, 4 ports, 8 groups, 64 queues, 128 ARP addresses (1.0).
-CAPABILITIES = {OFP10: 1 | 2 | 4 | 64 | 128, OFP13: 1 | 2 | 4 | 8 | 64}
+# OFPC_: 1 flows, 2 tables, 4 ports, 8 groups, 64 queues, 128 ARP addresses (1.0), 512 bundles (1.4).
+CAPABILITIES = {OFP10: 1 | 2 | 4 | 64 | 128, OFP13: 1 | 2 | 4 | 8 | 64, OFP14: 1 | 2 | 4 | 8 | 64 | 512}
 ACTIONS_10 = 0xFFF  # the twelve actions of OpenFlow 1.0
 ROLE_NOCHANGE, ROLE_EQUAL, ROLE_PRIMARY, ROLE_SECONDARY = range(4)
 ROLE_NAMES = {ROLE_EQUAL: "other", ROLE_PRIMARY: "master", ROLE_SECONDARY: "slave"}
@@ -65,6 +75,10 @@ class FlowTablesLike(Protocol):
     def apply_many(
         self, msgs: list[bytes], nxt_table_id: bool = False
     ) -> tuple[list[Any], list[tuple[int, OpenFlowError]]]: ...
+    def check(self, msg: bytes, nxt_table_id: bool = False) -> None: ...
+    def apply_bundle(
+        self, msgs: list[bytes], nxt_table_id: bool = False
+    ) -> tuple[list[Any], tuple[int, OpenFlowError] | None]: ...
     def flow_dump(self, request: bytes, version: int, nxst: bool, now_ns: int) -> FlowDumpLike: ...
     def aggregate(self, request: bytes) -> tuple[int, int, int]: ...
     def table_stats(self) -> list[tuple[int, int, int, int]]: ...
@@ -208,6 +222,7 @@ def nx_role_request(conn: Connection, request: Request) -> None:
 _IMPLIED: dict[int, dict[int, tuple[int, ...]]] = {
     OFP10: {ACTION: (ACTION_SET, GROUP, PACKET_OUT, EXPLICIT_MISS)},
     OFP13: {ACTION: (ACTION_SET, GROUP, PACKET_OUT), NO_MATCH: (EXPLICIT_MISS,)},
+    OFP14: {NO_MATCH: (EXPLICIT_MISS,)},
 }
 _ASYNC_BITS = {"packet_in": 0x7, "port_status": 0x7, "flow_removed": 0x3F}
 
@@ -217,12 +232,39 @@ def get_async(conn: Connection, request: Request) -> None:
     values = {}
     for kind, known in _ASYNC_BITS.items():
         values[kind], values[kind + "_slave"] = (mask & known for mask in conn.async_masks[kind])
-    conn.session.reply(request, "OFPT_GET_ASYNC_REPLY", messages.ASYNC.pack(**values))
+    body = messages.ASYNC.pack(**values)
+    if request.version == OFP14:
+        numbers = sorted((number, name) for name, number in messages.ASYNC_NUMBERS.items())
+        body = b"".join(messages.ASYNC_PROPERTY.pack(type=n, length=8, mask=values[name]) for n, name in numbers)
+    conn.session.reply(request, "OFPT_GET_ASYNC_REPLY", body)
+
+
+def _async_14(conn: Connection, request: Request) -> dict[str, int]:
+    """Return the masks of OpenFlow 1.4's properties; those that are not named stay."""
+    values = {}
+    for kind in _ASYNC_BITS:
+        values[kind], values[kind + "_slave"] = conn.async_masks[kind]
+    names = {number: name for name, number in messages.ASYNC_NUMBERS.items()}
+    try:
+        found = wire.properties(request.data, request.offset)
+    except ValueError:
+        raise OpenFlowError("OFPBPC_BAD_LEN") from None
+    for number, payload in found:
+        if len(payload) != 4:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        if number in names:
+            values[names[number]] = int.from_bytes(payload, "big")
+        elif number > messages.ASYNC_LAST:
+            raise OpenFlowError("OFPBPC_BAD_TYPE")
+    return values
 
 
 def set_async(conn: Connection, request: Request) -> None:
     """Choose which asynchronous messages the controller gets, as primary or equal and as secondary (MS.40, MS.42)."""
-    wanted = messages.ASYNC.unpack(request.data, request.offset)
+    if request.version == OFP14:
+        wanted = _async_14(conn, request)
+    else:
+        wanted = messages.ASYNC.unpack(request.data, request.offset)
     for kind, known in _ASYNC_BITS.items():
         conn.async_masks[kind] = [wanted[kind] & known, wanted[kind + "_slave"] & known]
     for i, mask in enumerate(conn.async_masks["packet_in"]):
@@ -343,6 +385,18 @@ def queue_get_config(conn: Connection, request: Request) -> None:
     )
 
 
+def bundle_control(conn: Connection, request: Request) -> None:
+    """Open, close, commit or discard a bundle (MS.47, MS.48)."""
+    no_secondary(conn)
+    bundles.control(conn, request)
+
+
+def bundle_add(conn: Connection, request: Request) -> None:
+    """Put a message into a bundle (MS.47, MS.48)."""
+    no_secondary(conn)
+    bundles.add(conn, request)
+
+
 HANDLERS: dict[str, Handler] = {
     "nothing": nothing,
     "echo_request": echo_request,
@@ -365,6 +419,8 @@ HANDLERS: dict[str, Handler] = {
     "group_mod": group_mod,
     "meter_mod": meter_mod,
     "queue_get_config": queue_get_config,
+    "bundle_control": bundle_control,
+    "bundle_add": bundle_add,
 } | stats.HANDLERS
 
 # Flow-mods do not come here: the session collects them into runs for FlowTables.apply_many.

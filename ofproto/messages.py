@@ -2,9 +2,11 @@
 code.
 
 A row: name (as Open vSwitch's logs have it), numbers in OpenFlow 1.0 and 1.3, direction, body, handler.
- - numbers: (type or statistics number in 1.0, in 1.3), None = unknown there; for vendor messages the subtype.
+ - numbers: (type or statistics number in 1.0, in 1.3), None = unknown there; for vendor messages the subtype. A third
+   number is OpenFlow 1.4's where it differs from 1.3's.
  - direction: ">" controller to switch, "<" switch to controller, "=" both.
- - body: bytes after the headers: "8" exactly, "8+" at least, "8+8" a multiple of 8 more; two words = 1.0 and 1.3.
+ - body: bytes after the headers: "8" exactly, "8+" at least, "8+8" a multiple of 8 more; words = 1.0, 1.3 and 1.4,
+   the last one also for the versions behind it.
  - handler: key of `handlers.HANDLERS`; "" = known, but nothing a switch is asked (answered with BAD_TYPE or BAD_STAT).
 A message of a kind that is not here is answered like Open vSwitch answers what it does not know.
 """
@@ -13,11 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofproto.numbers import NICIRA, OFP10, OFP13, OFPT_VENDOR, ONF
+from ofproto.numbers import NICIRA, OFP10, OFP13, OFP14, OFPT_VENDOR, ONF
 from ofproto.wire import STAT_VENDOR, STATS_REPLY, STATS_REQUEST, Key, Layout, header_bytes
 
-Numbers = tuple[int | None, int | None]
-VERSIONS = (OFP10, OFP13)
+Numbers = tuple[int | None, ...]
+VERSIONS = (OFP10, OFP13, OFP14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def _body(text: str) -> tuple[int, int]:
 
 def _bodies(text: str) -> dict[int, tuple[int, int]]:
     words = text.split()
-    return {OFP10: _body(words[0]), OFP13: _body(words[-1])}
+    return {version: _body(words[min(i, len(words) - 1)]) for i, version in enumerate(VERSIONS)}
 
 
 def _kind(name: str, keys: dict[int, Key | None], direction: str, body: str, handler: str) -> Kind:
@@ -63,22 +65,27 @@ _PLAIN: tuple[tuple[str, Numbers, str, str, str], ...] = (
     ("OFPT_SET_CONFIG", (9, 9), ">", "4", "set_config"),
     ("OFPT_PACKET_IN", (10, 10), "<", "10+ 24+", ""),
     ("OFPT_FLOW_REMOVED", (11, 11), "<", "80 40+8", ""),
-    ("OFPT_PORT_STATUS", (12, 12), "<", "56 72", ""),
+    ("OFPT_PORT_STATUS", (12, 12), "<", "56 72 48+8", ""),
     ("OFPT_PACKET_OUT", (13, 13), ">", "8+ 16+", "packet_out"),
     ("OFPT_FLOW_MOD", (14, 14), ">", "64+8 40+8", "flow_mod"),
     ("OFPT_GROUP_MOD", (None, 15), ">", "8+8", "group_mod"),
-    ("OFPT_PORT_MOD", (15, 16), ">", "24 32", "port_mod"),
-    ("OFPT_TABLE_MOD", (None, 17), ">", "8", "table_mod"),
+    ("OFPT_PORT_MOD", (15, 16), ">", "24 32 24+", "port_mod"),
+    ("OFPT_TABLE_MOD", (None, 17), ">", "8 8 8+", "table_mod"),
     ("OFPT_BARRIER_REQUEST", (18, 20), ">", "0", "barrier"),
     ("OFPT_BARRIER_REPLY", (19, 21), "<", "0", ""),
-    ("OFPT_QUEUE_GET_CONFIG_REQUEST", (20, 22), ">", "4 8", "queue_get_config"),
-    ("OFPT_QUEUE_GET_CONFIG_REPLY", (21, 23), "<", "8+8", ""),
+    ("OFPT_QUEUE_GET_CONFIG_REQUEST", (20, 22, None), ">", "4 8", "queue_get_config"),
+    ("OFPT_QUEUE_GET_CONFIG_REPLY", (21, 23, None), "<", "8+8", ""),
     ("OFPT_ROLE_REQUEST", (None, 24), ">", "16", "role_request"),
     ("OFPT_ROLE_REPLY", (None, 25), "<", "16", ""),
     ("OFPT_GET_ASYNC_REQUEST", (None, 26), ">", "0", "get_async"),
-    ("OFPT_GET_ASYNC_REPLY", (None, 27), "<", "24", ""),
-    ("OFPT_SET_ASYNC", (None, 28), ">", "24", "set_async"),
+    ("OFPT_GET_ASYNC_REPLY", (None, 27), "<", "24 24 0+", ""),
+    ("OFPT_SET_ASYNC", (None, 28), ">", "24 24 0+", "set_async"),
     ("OFPT_METER_MOD", (None, 29), ">", "8+", "meter_mod"),
+)
+# Bundles are ONF's extension in OpenFlow 1.3 and have types of their own from 1.4 on.
+_BUNDLES: tuple[tuple[str, dict[int, Key | None], str, str, str], ...] = (
+    ("OFPT_BUNDLE_CONTROL", {OFP13: Key(OFPT_VENDOR, None, ONF, 2300), OFP14: Key(33)}, "=", "8+8", "bundle_control"),
+    ("OFPT_BUNDLE_ADD_MESSAGE", {OFP13: Key(OFPT_VENDOR, None, ONF, 2301), OFP14: Key(34)}, ">", "16+", "bundle_add"),
 )
 _NICIRA: tuple[tuple[str, Numbers, str, str, str], ...] = (
     ("NXT_ROLE_REQUEST", (10, 10), ">", "4", "nx_role_request"),
@@ -119,33 +126,32 @@ _NICIRA_STATS: tuple[tuple[str, Numbers, str, str, str], ...] = (
 )
 
 
+def _numbered(numbers: Numbers) -> list[tuple[int, int | None]]:
+    """Return each version with its number."""
+    return [(version, numbers[min(i, len(numbers) - 1)]) for i, version in enumerate(VERSIONS)]
+
+
 def _rows() -> list[Kind]:
-    found = []
+    found = [_kind(*row) for row in _BUNDLES]
     for name, numbers, direction, body, handler in _PLAIN:
-        plain = {v: None if n is None else Key(n) for v, n in zip(VERSIONS, numbers, strict=True)}
+        plain = {v: None if n is None else Key(n) for v, n in _numbered(numbers)}
         found.append(_kind(name, plain, direction, body, handler))
     for name, numbers, direction, body, handler in _NICIRA:
-        vendor = {
-            v: None if n is None else Key(OFPT_VENDOR, None, NICIRA, n)
-            for v, n in zip(VERSIONS, numbers, strict=True)
-        }
+        vendor = {v: None if n is None else Key(OFPT_VENDOR, None, NICIRA, n) for v, n in _numbered(numbers)}
         found.append(_kind(name, vendor, direction, body, handler))
     for name, numbers, direction, body, handler in _STATS:
         for suffix, types, way, size, run in (
             (" request", STATS_REQUEST, direction, body, handler),
             (" reply", STATS_REPLY, "<", "0+", ""),
         ):
-            stats = {v: None if n is None else Key(types[v], n) for v, n in zip(VERSIONS, numbers, strict=True)}
+            stats = {v: None if n is None else Key(types[v], n) for v, n in _numbered(numbers)}
             found.append(_kind(name + suffix, stats, way, size, run))
     for name, numbers, direction, body, handler in _NICIRA_STATS:
         for suffix, types, way, size, run in (
             (" request", STATS_REQUEST, direction, body, handler),
             (" reply", STATS_REPLY, "<", "0+", ""),
         ):
-            nicira = {
-                v: None if n is None else Key(types[v], STAT_VENDOR, NICIRA, n)
-                for v, n in zip(VERSIONS, numbers, strict=True)
-            }
+            nicira = {v: None if n is None else Key(types[v], STAT_VENDOR, NICIRA, n) for v, n in _numbered(numbers)}
             found.append(_kind(name + suffix, nicira, way, size, run))
     return found
 
@@ -154,27 +160,36 @@ MESSAGES: dict[str, Kind] = {kind.name: kind for kind in _rows()}
 BY_KEY: dict[int, dict[Key, Kind]] = {v: {k.keys[v]: k for k in MESSAGES.values() if v in k.keys} for v in VERSIONS}
 # Vendors and statistics numbers that have a row at all: what is wrong with an unknown message depends on them.
 VENDORS = {NICIRA}
-KNOWN_VENDORS = VENDORS | {ONF, 0x0000154D}  # ONF and Netronome: known names without messages
+KNOWN_VENDORS = VENDORS | {ONF, 0x0000154D}  # Netronome: a known name without messages
+
+
+def _since_13(old: str, new: str) -> dict[int, Layout]:
+    """Return the layouts of OpenFlow 1.0 and of 1.3 and later."""
+    return {OFP10: Layout(old), OFP13: Layout(new), OFP14: Layout(new)}
 
 
 # Fixed parts of bodies, by wire version where versions differ.
 SWITCH_CONFIG = Layout("flags:H miss_send_len:H")
 FEATURES = Layout("datapath_id:Q n_buffers:I n_tables:B auxiliary_id:B 2x capabilities:I actions:I")
-PACKET_OUT = {
-    OFP10: Layout("buffer_id:I in_port:H actions_len:H"),
-    OFP13: Layout("buffer_id:I in_port:I actions_len:H 6x"),
-}
+PACKET_OUT = _since_13("buffer_id:I in_port:H actions_len:H", "buffer_id:I in_port:I actions_len:H 6x")
 PORT_MOD = {
     OFP10: Layout("port:H mac:6s config:I mask:I advertise:I 4x"),
     OFP13: Layout("port:I 4x mac:6s 2x config:I mask:I advertise:I 4x"),
+    OFP14: Layout("port:I 4x mac:6s 2x config:I mask:I"),  # properties follow
 }
-PORT_REQUEST = {OFP10: Layout("port:H 6x"), OFP13: Layout("port:I 4x")}
-QUEUE_REQUEST = {OFP10: Layout("port:H 2x queue:I"), OFP13: Layout("port:I queue:I")}
+PORT_REQUEST = _since_13("port:H 6x", "port:I 4x")
+QUEUE_REQUEST = _since_13("port:H 2x queue:I", "port:I queue:I")
 QUEUE_CONFIG_REQUEST = {OFP10: Layout("port:H 2x"), OFP13: Layout("port:I 4x")}
 QUEUE_CONFIG_REPLY = {OFP10: Layout("port:H 6x"), OFP13: Layout("port:I 4x")}
 ROLE = Layout("role:I 4x generation_id:Q")
 NX_ROLE = Layout("role:I")
 ASYNC = Layout("packet_in:I packet_in_slave:I port_status:I port_status_slave:I flow_removed:I flow_removed_slave:I")
+# OFPACPT_ of OpenFlow 1.4: even ones are the secondary's.
+ASYNC_NUMBERS = {name: i ^ 1 for i, name in enumerate(ASYNC.names)}
+ASYNC_PROPERTY = Layout("type:H length:H mask:I")
+ASYNC_LAST = 11  # OFPACPT_REQUESTFORWARD_MASTER
+BUNDLE_CONTROL = Layout("bundle_id:I type:H flags:H")
+BUNDLE_ADD = Layout("bundle_id:I 2x flags:H")
 NX_FORMAT = Layout("format:I")
 NX_TABLE_ID = Layout("on:B 7x")
 NX_CONTROLLER_ID = Layout("6x controller_id:H")
@@ -187,7 +202,7 @@ METER_FEATURES = Layout("max_meter:I band_types:I capabilities:I max_bands:B max
 METER_REQUEST = Layout("meter_id:I 4x")
 DESC = Layout("mfr_desc:256s hw_desc:256s sw_desc:256s serial_num:32s dp_desc:256s")
 AGGREGATE = Layout("packets:Q bytes:Q flows:I 4x")
-TABLE_STATS = {
-    OFP10: Layout("table_id:B 3x name:32s wildcards:I max_entries:I active:I lookups:Q matched:Q"),
-    OFP13: Layout("table_id:B 3x active:I lookups:Q matched:Q"),
-}
+TABLE_STATS = _since_13(
+    "table_id:B 3x name:32s wildcards:I max_entries:I active:I lookups:Q matched:Q",
+    "table_id:B 3x active:I lookups:Q matched:Q",
+)

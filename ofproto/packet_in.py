@@ -1,4 +1,5 @@
-"""Packets for controllers as messages: PACKET_IN of 1.0 and 1.3, NXT_PACKET_IN, NXT_PACKET_IN2 (MS.09, MS.12 to MS.14).
+"""Packets for controllers as messages: PACKET_IN of 1.0 and later, NXT_PACKET_IN, NXT_PACKET_IN2 (MS.09, MS.12 to
+MS.14).
 
 Frames are never buffered in the switch, so each message carries the whole frame, whatever the action's max_len says,
 like Open vSwitch's.
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ofproto.messages import MESSAGES
-from ofproto.numbers import OFP10, OFP13
+from ofproto.numbers import OFP10, OFP13, OFP14
 from ofproto.ports import port_to_wire
 from ofproto.wire import MAX_MESSAGE_BYTES, build
 
@@ -24,6 +25,7 @@ _REFINED = {ACTION_SET: ACTION, GROUP: ACTION, PACKET_OUT: ACTION}
 WIRE_REASON = {
     OFP10: _REFINED | {EXPLICIT_MISS: ACTION},
     OFP13: _REFINED | {EXPLICIT_MISS: NO_MATCH},
+    OFP14: {EXPLICIT_MISS: NO_MATCH},
 }
 
 STANDARD, NXT, NXT2 = 0, 1, 2  # NXPIF_ of NXT_SET_PACKET_IN_FORMAT

@@ -1,5 +1,5 @@
-"""Ports as OpenFlow describes and counts them: description, status and statistics structs of 1.0 and 1.3 (MS.19, MS.20,
-MS.58, MS.69).
+"""Ports as OpenFlow describes and counts them: description, status and statistics structs of 1.0, 1.3 and 1.4 (MS.19
+to MS.21, MS.58, MS.59, MS.69).
 
 Inside the switch port numbers are 32 bits wide and configuration, state and features use OpenFlow 1.3's bits
 (configuration also 1.0's spanning tree and flood bits); what a version cannot say is left out when it is packed.
@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofproto.errors import OpenFlowError
-from ofproto.numbers import OFP10, OFP13, OFPP10_MAX, OFPP_MAX
+from ofproto.numbers import OFP10, OFP13, OFP14, OFPP10_MAX, OFPP_MAX
 from ofproto.wire import Layout
 
 OFPPC_PORT_DOWN = 1
 OFPPS_LINK_DOWN, OFPPS_LIVE = 1, 4
 OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY = 0, 1, 2
 
-CONFIG_BITS = {OFP10: 0x7F, OFP13: 1 | 4 | 32 | 64}
-STATE_BITS = {OFP10: OFPPS_LINK_DOWN, OFP13: OFPPS_LINK_DOWN | OFPPS_LIVE}
+CONFIG_BITS = {OFP10: 0x7F, OFP13: 1 | 4 | 32 | 64, OFP14: 1 | 4 | 32 | 64}
+STATE_BITS = {version: OFPPS_LINK_DOWN if version == OFP10 else OFPPS_LINK_DOWN | OFPPS_LIVE for version in CONFIG_BITS}
 # Feature bits 0-6 (10 Mb to 10 Gb) are common; 1.0 keeps copper to asymmetric pause at 7-11, 1.3 at 11-15.
 SPEED_BITS_10 = 0x7F
 MEDIUM_SHIFT_10 = 4
@@ -40,7 +40,13 @@ _DESC = {
         "number:I 4x mac:6s 2x name:16s config:I state:I curr:I advertised:I supported:I peer:I "
         "curr_speed:I max_speed:I"
     ),
+    # The last eleven are an Ethernet property (OFPPDPT_ETHERNET).
+    OFP14: Layout(
+        "number:I length:H 2x mac:6s 2x name:16s config:I state:I prop_type:H prop_length:H 4x "
+        "curr:I advertised:I supported:I peer:I curr_speed:I max_speed:I"
+    ),
 }
+_DESC_EXTRA = {OFP14: {"length": 72, "prop_type": 0, "prop_length": 32}}
 _COUNTERS = [
     "rx_packets",
     "tx_packets",
@@ -58,7 +64,14 @@ _COUNTERS = [
 _STATS = {
     OFP10: Layout("number:H 6x " + " ".join(f"{name}:Q" for name in _COUNTERS)),
     OFP13: Layout("number:I 4x " + " ".join(f"{name}:Q" for name in _COUNTERS) + " duration_sec:I duration_nsec:I"),
+    OFP14: Layout(
+        "length:H 2x number:I duration_sec:I duration_nsec:I "
+        + " ".join(f"{name}:Q" for name in _COUNTERS[:8])
+        + " prop_type:H prop_length:H 4x "  # OFPPSPT_ETHERNET
+        + " ".join(f"{name}:Q" for name in _COUNTERS[8:])
+    ),
 }
+_STATS_EXTRA = {OFP14: {"length": 120, "prop_type": 0, "prop_length": 40}}
 _STATUS = Layout("reason:B 7x")
 
 
@@ -128,7 +141,7 @@ def speed_kbps(features: int) -> int:
 
 
 def pack_port(port: PortDesc, version: int) -> bytes:
-    """Return ofp_phy_port (1.0, 48 bytes) or ofp_port (1.3, 64 bytes); names are cut to 15 bytes (D.1.13)."""
+    """Return ofp_phy_port (1.0, 48 bytes) or ofp_port (64 bytes in 1.3, 72 in 1.4); names have 15 bytes (D.1.13)."""
     live = 0 if (port.state & OFPPS_LINK_DOWN or port.config & OFPPC_PORT_DOWN) else OFPPS_LIVE
     as_features = features_10 if version == OFP10 else int
     values = {
@@ -145,7 +158,7 @@ def pack_port(port: PortDesc, version: int) -> bytes:
     if version != OFP10:
         values["curr_speed"] = min(port.curr_speed_kbps or speed_kbps(port.curr), 0xFFFFFFFF)
         values["max_speed"] = min(port.max_speed_kbps or speed_kbps(port.supported), 0xFFFFFFFF)
-    return _DESC[version].pack(**values)
+    return _DESC[version].pack(**values, **_DESC_EXTRA.get(version, {}))
 
 
 def port_bytes(version: int) -> int:
@@ -164,4 +177,4 @@ def pack_stats(row: PortStatsRow, version: int) -> bytes:
     if version != OFP10:
         values["duration_sec"], values["duration_nsec"] = divmod(max(0, row.duration_ns), 1_000_000_000)
         values["duration_sec"] &= 0xFFFFFFFF
-    return _STATS[version].pack(number=port_to_wire(row.number, version), **values)
+    return _STATS[version].pack(number=port_to_wire(row.number, version), **values, **_STATS_EXTRA.get(version, {}))

@@ -16,6 +16,7 @@ from ofproto.flow_mod cimport Match
 
 cdef enum:
     VERSION_FOREVER = 0xffffffffffffffff
+    VERSION_PENDING = 0xfffffffffffffffe  # of what a bundle under way brings or ends: nobody but the bundle sees it
 
 cdef struct MaskShape:         # the nonzero words of a mask
     uint16_t n                 # how many
@@ -138,6 +139,8 @@ cdef int table_insert(Table *table, Rule *rule, const Match *match) noexcept nog
 cdef int table_insert_shaped(Table *table, Rule *rule, const MaskShape *shape, const FlowKey *value) noexcept nogil
 # invisible from `version` (never falling); memory goes by table_collect
 cdef void table_remove(Table *table, Rule *rule, uint64_t version) noexcept nogil
+# take back an insertion that no published version has seen; gives up the table's reference
+cdef void table_take_back(Table *table, Rule *rule) noexcept nogil
 # unlink rules that no version >= oldest_version sees
 cdef void table_collect(Table *table, uint64_t oldest_version) noexcept nogil
 # at most `limit` of them; 1 = there are more

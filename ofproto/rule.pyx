@@ -329,6 +329,11 @@ cdef void collect_one(Table *table, Rule *rule) noexcept nogil:
     rule_unref(rule)
 
 
+cdef void table_take_back(Table *table, Rule *rule) noexcept nogil:
+    table.n_rules -= 1
+    collect_one(table, rule)
+
+
 cdef bint table_collect_some(Table *table, uint64_t oldest_version, uint32_t limit) noexcept nogil:
     cdef Rule *rule = table.dead
     while rule != NULL and rule.remove_version <= oldest_version:

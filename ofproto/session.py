@@ -289,15 +289,8 @@ class Session:
                 raise OpenFlowError("OFPBRC_BAD_VERSION")
             if version not in BY_KEY:
                 version = self.version
-        try:
-            key = wire.key_of(message) if version == message[0] else wire.Key(kind_number)
-        except ValueError:
-            raise OpenFlowError("OFPBRC_BAD_LEN") from None
-        kind = BY_KEY[version].get(key)
-        if kind is None:
-            raise OpenFlowError(_unknown(key))
-        if not kind.fits(version, len(message)):
-            raise OpenFlowError("OFPBRC_BAD_LEN")
+        kind = kind_of(message, version)
+        key = kind.keys[version]
         if not kind.handler:
             raise OpenFlowError("OFPBRC_BAD_TYPE" if key.stat is None else "OFPBRC_BAD_STAT")
         return Request(kind, message, version, wire.header_bytes(version, key))
@@ -328,6 +321,22 @@ class Session:
             return
         deadline_ms = CLOCK.now_ms() + PARTIAL_TIMEOUT_MS if partial is None else partial.deadline_ms
         self._partials[request.xid] = Partial(request.kind, so_far, deadline_ms)
+
+
+def kind_of(message: bytes, version: int) -> Kind:
+    """Return the row of a whole message, read as one of `version`; raises OpenFlowError without one, or for a length
+    that it cannot have.
+    """
+    try:
+        key = wire.key_of(message) if version == message[0] else wire.Key(message[1])
+    except ValueError:
+        raise OpenFlowError("OFPBRC_BAD_LEN") from None
+    kind = BY_KEY[version].get(key)
+    if kind is None:
+        raise OpenFlowError(_unknown(key))
+    if not kind.fits(version, len(message)):
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    return kind
 
 
 def _unknown(key: wire.Key) -> str:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any, NamedTuple, NewType
 
-from ofproto.numbers import OFP10, OFP13, OFPT_VENDOR
+from ofproto.numbers import OFP10, OFP13, OFP14, OFPT_VENDOR
 from vslib.errors import PeerError
 
 MAX_MESSAGE_BYTES = 0xFFFF
@@ -18,8 +18,8 @@ MAX_BODY_BYTES = 0xF000  # of one part of a multipart reply: room for any header
 MORE = 1  # OFPSF_REPLY_MORE, OFPMPF_MORE
 
 STAT_VENDOR = 0xFFFF  # OFPST_VENDOR, OFPMP_EXPERIMENTER
-STATS_REQUEST = {OFP10: 16, OFP13: 18}
-STATS_REPLY = {OFP10: 17, OFP13: 19}
+STATS_REQUEST = {OFP10: 16, OFP13: 18, OFP14: 18}
+STATS_REPLY = {OFP10: 17, OFP13: 19, OFP14: 19}
 
 _HEADER = struct.Struct("!BBHI")
 _STAT = struct.Struct("!HH")
@@ -123,7 +123,7 @@ def header_bytes(version: int, key: Key) -> int:
 
 
 def key_of(message: bytes) -> Key:
-    """Return the numbers of a message of version 1.0 or 1.3; raises ValueError when it ends before the last of them."""
+    """Return the numbers of a message; raises ValueError when it ends before the last of them."""
     version, kind = message[0], message[1]
     if kind == OFPT_VENDOR:
         if len(message) < 16:
@@ -159,6 +159,20 @@ def build(version: int, key: Key, xid: int, body: bytes, flags: int = 0) -> byte
         if key.stat is not None and version == OFP10:
             parts += bytes(4)
     return _HEADER.pack(version, key.type, 8 + len(parts) + len(body), xid) + parts + body
+
+
+def properties(data: bytes, offset: int) -> list[tuple[int, bytes]]:
+    """Return type and payload of OpenFlow 1.4 properties from `offset` on; raises ValueError when one is cut short."""
+    found = []
+    while offset < len(data):
+        if len(data) - offset < 4:
+            raise ValueError("property header is cut short")
+        kind, length = _STAT.unpack_from(data, offset)
+        if length < 4 or offset + length > len(data):
+            raise ValueError(f"property of {length} bytes")
+        found.append((kind, data[offset + 4 : offset + length]))
+        offset += (length + 7) // 8 * 8
+    return found
 
 
 def chunks(entries: Iterable[bytes], limit: int = MAX_BODY_BYTES) -> list[bytes]:

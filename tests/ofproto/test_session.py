@@ -31,7 +31,7 @@ def ready(version):
 @pytest.mark.parametrize(
     ("allowed", "hello"),
     [
-        (ALL, "0400000800000001"),                        # D.1.1: exactly 8 bytes
+        (ALL, "0500000800000001"),                        # D.1.1: exactly 8 bytes
         ({1}, "0100000800000001"),
         ({1, 2, 3, 4}, "0400000800000001"),
         ({4}, "04000010000000010001000800000010"),
@@ -47,10 +47,12 @@ def test_hello_has_a_bitmap_only_when_versions_do_not_run_from_1_0(allowed, hell
     [
         (msg(1, 0), 1),
         (msg(4, 0), 4),
-        (msg(6, 0), 4),
-        (msg(9, 0), 4),
+        (msg(5, 0), 5),
+        (msg(6, 0), 5),
+        (msg(9, 0), 5),
         (bitmap(4), 4),
-        (bitmap(1, 4, 5, 6), 4),
+        (bitmap(1, 4, 6), 4),
+        (bitmap(1, 4, 5, 6), 5),
         (bitmap(1), 1),
         (struct.pack("!BBHIHHI", 4, 0, 16, 1, 1, 3, 16), 4),      # element with an impossible length
         (struct.pack("!BBHIHHI", 4, 0, 16, 1, 2, 8, 16), 4),      # unknown element
@@ -227,7 +229,7 @@ def test_no_message_makes_a_session_raise(version, kind, body, vendor):
         assert not answer or answer[1] == 1
 
 
-@pytest.mark.parametrize(("offer", "agreed"), [(1, 1), (2, 1), (3, 1), (4, 4), (5, 4), (6, 4)])
+@pytest.mark.parametrize(("offer", "agreed"), [(1, 1), (2, 1), (3, 1), (4, 4), (5, 5), (6, 5)])
 def test_a_patient_session_names_no_version_that_it_does_not_speak(offer, agreed):  # CH.05, CH.06
     session = Session({1, 2, 3, 4, 5, 6}, patient=True)
     assert session.outgoing() == b""
@@ -241,7 +243,7 @@ def test_a_session_out_of_patience_says_hello_first():  # CH.05
     session = Session({1, 2, 3, 4, 5, 6}, patient=True)
     session.greet()
     session.greet()
-    assert session.outgoing()[:4] == bytes([4, 0, 0, 8])
+    assert session.outgoing()[:4] == bytes([5, 0, 0, 8])
     session.receive(msg(4, 0))
     assert session.outgoing() == b"" and session.version == 4
     assert Session({4}, patient=True).outgoing()[:2] == bytes([4, 0])  # a bitmap says it all
