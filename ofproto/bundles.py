@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ofproto import messages, wire
+from ofproto import messages
 from ofproto.errors import OpenFlowError
 from ofproto.session import Request, kind_of
 from vslib.clock import CLOCK
@@ -114,7 +114,7 @@ def _inner(request: Request) -> bytes:
     if not 8 <= length <= len(data) - at:
         raise OpenFlowError("OFPBFC_MSG_BAD_LEN")
     inner = data[at : at + length]
-    if wire.xid_of(inner) != request.xid:
+    if inner[4:8] != data[4:8]:
         raise OpenFlowError("OFPBFC_MSG_BAD_XID")
     if inner[0] != request.version:
         raise OpenFlowError("OFPBFC_BAD_VERSION")
@@ -129,12 +129,12 @@ def _inner(request: Request) -> bytes:
 
 def add(conn: Connection, request: Request) -> None:
     """Put a flow-mod into a bundle, which need not have been opened; raises OpenFlowError."""
-    head = messages.BUNDLE_ADD.unpack(request.data, request.offset)
+    number, flags = messages.BUNDLE_ADD.struct.unpack_from(request.data, request.offset)
     inner = _inner(request)
     conn.bridge.flows.check(inner, conn.table_in_command)
-    bundle = conn.bundles.use(head["bundle_id"], head["flags"])
+    bundle = conn.bundles.use(number, flags)
     if bundle is None:
-        bundle = conn.bundles.begin(head["bundle_id"], head["flags"], request.data)
+        bundle = conn.bundles.begin(number, flags, request.data)
     conn.bundles.put(bundle, inner)
 
 

@@ -252,11 +252,12 @@ def test_versions_change_live(daemon: Daemon, bridge, stub):  # CH.05
     assert stub.read() == b""  # dropped: its version is not allowed any more
     stub.accept(4).until_barrier(4)
     assert "version negotiation failed" in daemon.fails("ovs-ofctl", "-O", "OpenFlow10", "show", bridge)
-    daemon.vsctl("set", "bridge", bridge, "protocols=OpenFlow14,OpenFlow15")
-    daemon.fails("ovs-ofctl", "-O", "OpenFlow14", "show", bridge)  # 1.4 and 1.5 may be allowed, but are not spoken
+    daemon.vsctl("set", "bridge", bridge, "protocols=OpenFlow15")
+    daemon.fails("ovs-ofctl", "-O", "OpenFlow15", "show", bridge)  # 1.5 may be allowed, but is not spoken
     assert "We support no version" in daemon.log()
     daemon.vsctl("clear", "bridge", bridge, "protocols")
-    assert "OF1.3" in daemon.ofctl("-O", "OpenFlow13,OpenFlow14", "show", bridge)
+    assert "OF1.3" in daemon.ofctl("-O", "OpenFlow13,OpenFlow15", "show", bridge)
+    assert "OF1.4" in daemon.ofctl("-O", "OpenFlow13,OpenFlow14", "show", bridge)
 
 
 def test_a_rate_limit_is_counted_in_the_database(daemon: Daemon, bridge, stub):  # CH.13, SC.15
