@@ -1,7 +1,7 @@
-"""The switches that demo and benchmarks start: ours, and Debian's Open vSwitch in user space, each in a directory.
+"""What demo and benchmarks start, each in a directory: ours, Debian's Open vSwitch in user space, a Linux bridge.
 
-Both are driven by the same calls, through Debian's tools where they are installed; ours also without them
-(`bench.own_tools`).
+All are driven by the same calls, the switches through Debian's tools where they are installed; ours also without them
+(`bench.own_tools`). Open vSwitch with DPDK is in `bench.peer_dpdk`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Switch:
     """One running switch; a context manager that stops what it started. cpus: where its processes may run."""
 
     label = ""
+    counts_cpu = True  # whether its work is done by processes of its own, so that `cpu_s` says what it costs
 
     def __init__(self, cpus: set[int] | None = None) -> None:
         self.rundir = Path(tempfile.mkdtemp(prefix="switch-"))
@@ -112,6 +113,10 @@ class Switch:
         """Run one of Open vSwitch's tools on this switch and return what it prints."""
         return run([name, *args], self.env, timeout_s)
 
+    def appctl(self, *words: str) -> str:
+        """Run a management command of the switch and return what it prints."""
+        return self.tool("ovs-appctl", *words)
+
     def answers(self) -> bool:
         """Tell whether the database answers; raises StepError when a process has ended."""
         if not self.alive():
@@ -132,6 +137,22 @@ class Switch:
         self.tool("ovs-ofctl", "del-flows", bridge)
         for text in texts:
             self.tool("ovs-ofctl", "add-flow", bridge, text)
+
+    def capture_port(self, name: str, number: int, capture: Path, *, forever: bool = True) -> list[str]:
+        """Return ovs-vsctl's words for an Interface that plays a capture file, for ever or once."""
+        options = f"options:rx_pcap={capture}"
+        return ["set", "Interface", name, "type=pcap", f"ofport_request={number}", options] + (
+            ["options:infinite_rx=true"] if forever else []
+        )
+
+    def null_port(self, name: str, number: int) -> list[str]:
+        """Return ovs-vsctl's words for an Interface that takes everything and gives nothing."""
+        return ["set", "Interface", name, "type=null", f"ofport_request={number}"]
+
+    def sent(self, bridge: str, port: int) -> int:
+        """Return how many packets a port has sent."""
+        told = self.tool("ovs-ofctl", "dump-ports", bridge, str(port))
+        return int(told.split("tx pkts=")[1].split(",")[0])
 
     # -- what it costs
 
@@ -201,9 +222,9 @@ class Ours(Switch):
         return own_tools.dump_flows(str(self.rundir / f"{bridge}.mgmt"))
 
     def appctl(self, *words: str) -> str:
-        """Run a management command of the daemon."""
+        """See Switch."""
         if shutil.which("ovs-appctl"):
-            return self.tool("ovs-appctl", *words)
+            return super().appctl(*words)
         return own_tools.appctl(str(self.rundir), *words)
 
 
@@ -211,26 +232,74 @@ class OpenVSwitch(Switch):
     """Debian's ovsdb-server and ovs-vswitchd; bridges use its user-space datapath, the kernel module stays out."""
 
     label = "Open vSwitch"
+    settings: tuple[str, ...] = ()  # of other_config, from the start
+
+    def daemon(self) -> str:
+        """Return the program of the switch; raises StepError when it is not installed."""
+        if not shutil.which("ovs-vswitchd"):
+            raise StepError("Debian's openvswitch-switch is not installed")
+        return "ovs-vswitchd"
 
     def start(self) -> float:
         """See Switch."""
-        if not shutil.which("ovs-vswitchd"):
-            raise StepError("Debian's openvswitch-switch is not installed")
+        daemon = self.daemon()
         database = str(self.rundir / "conf.db")
         self.tool("ovsdb-tool", "create", database, "/usr/share/openvswitch/vswitch.ovsschema")
         remote = f"--remote=punix:{self.rundir}/db.sock"
         self.spawn("ovsdb-server", database, remote, "--pidfile", "--no-chdir", "-vconsole:warn")
         begin = wait_for("db.sock of ovsdb-server", self.answers)
-        self.tool("ovs-vsctl", "--no-wait", "init")
-        self.spawn("ovs-vswitchd", "--disable-system", "--pidfile", "--no-chdir", "-vconsole:warn")
-        return begin + wait_for("ovs-vswitchd", lambda: bool(list(self.rundir.glob("ovs-vswitchd.*.ctl"))))
+        words = ["--", "set", "Open_vSwitch", "."] if self.settings else []
+        self.tool("ovs-vsctl", "--no-wait", "init", *words, *(f"other_config:{each}" for each in self.settings))
+        pidfile = f"--pidfile={self.rundir}/ovs-vswitchd.pid"
+        self.spawn(daemon, "--disable-system", pidfile, "--no-chdir", "-vconsole:warn")
+        return begin + wait_for("ovs-vswitchd", self.has_control_socket)
+
+    def appctl(self, *words: str) -> str:
+        """See Switch; by the socket, whose name has the program's, whatever that is called."""
+        return self.tool("ovs-appctl", "--target", str(next(self.rundir.glob("ovs-vswitchd*.ctl"))), *words)
+
+    def has_control_socket(self) -> bool:
+        """Tell whether the switch has made its control socket; raises StepError when a process has ended."""
+        return self.answers() and bool(list(self.rundir.glob("ovs-vswitchd*.ctl")))
 
 
-SWITCHES: dict[str, type[Switch]] = {"ours": Ours, "ovs": OpenVSwitch}
+class OpenVSwitchTso(OpenVSwitch):
+    """The same with its experimental TSO, without which large frames of the hosts do not get through it."""
+
+    label = "Open vSwitch with TSO"
+    settings = ("userspace-tso-enable=true",)
+
+
+class LinuxBridge(Switch):
+    """The kernel's own bridge. It forwards on the time of whoever sends, so it has no processor time of its own."""
+
+    label = "Linux bridge"
+    counts_cpu = False
+
+    def start(self) -> float:
+        """See Switch."""
+        return 0.0
+
+    def add_bridge(self, name: str, *ports: str) -> None:
+        """See Switch; the ports are devices."""
+        run(["ip", "link", "add", name, "type", "bridge"])
+        for port in ports:
+            run(["ip", "link", "set", port, "master", name])
+        run(["ip", "link", "set", name, "up"])
+
+    def flows(self, bridge: str, *texts: str) -> None:
+        """A bridge has no flows: it floods what it has not learned."""
+
+
+SWITCHES: dict[str, type[Switch]] = {"ours": Ours, "ovs": OpenVSwitch, "ovs-tso": OpenVSwitchTso, "bridge": LinuxBridge}
 
 
 def switch_of(name: str, cpus: set[int] | None = None) -> Switch:
-    """Return the switch called `ours` or `ovs`, not yet started."""
+    """Return the switch called `ours`, `ovs`, `ovs-tso`, `bridge` or `dpdk`, not yet started."""
+    if name == "dpdk":
+        from bench.peer_dpdk import OpenVSwitchDpdk  # imports this module
+
+        return OpenVSwitchDpdk(None)
     return SWITCHES[name](cpus)
 
 
