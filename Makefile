@@ -56,9 +56,10 @@ check-asan: build
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONMALLOC=malloc \
 		../../$(PY) -m pytest -q -n 2 --timeout 1200 tests/datapath tests/ofproto tests/scenario tests/soak
 
+# Open vSwitch with DPDK is fetched into build/dpdk and not installed; without it, the reason is told.
 bench: build
 	.ci/setup tools
-	$(PY) -m bench
+	$(PY) -m bench --json build/bench/bench.json --plots build/bench
 
 # Ten minutes of everything at once and a minute of damaged input at each entrance; CYVSWITCH_SOAK_SECONDS and
 # CYVSWITCH_FUZZ_SECONDS change that.

@@ -1,81 +1,28 @@
-"""All benchmarks, as one table: pairs of runs (ours, Open vSwitch's, ours, ...), their medians and the ratio.
+"""All benchmarks, as one table: runs in turn (ours, each peer, ours, ...), their medians and the ratios.
 
-usage: python -m bench [--pairs N] [--only NAME,...] [--write]
---write puts the table into bench/RESULTS.md. Exits with 1 when a script failed; a failure is a row of its own, not 0.
+usage: python -m bench [--pairs N] [--only NAME,...] [--write] [--json FILE] [--plots FOLDER]
+--only takes modules of bench/ and `micro`; --write puts the table into bench/RESULTS.md; --plots also measures the
+rates against flows, masks and packet sizes. Exits with 1 when a script of ours failed; a failure is a row of its own,
+not 0. A peer that is not there is left out, and the reason is told.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+from bench import peer_dpdk, plots, report
+from bench.report import Row
+from bench.rows import OURS, SCRIPTS, Script, label
 from bench.sandbox import ROOT
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
 TIMEOUT_S = 180.0
-SWITCHES = ("ours", "ovs")
-
-
-class Script(NamedTuple):
-    """One script: its module and arguments, whether Open vSwitch has a side in it, a bare number's name and unit."""
-
-    module: str
-    args: tuple[str, ...] = ()
-    pair: bool = True
-    bare: tuple[str, str] | None = None
-
-
-SCRIPTS: tuple[Script, ...] = (
-    Script("inmemory", ("--flows", "1"), False, ("inmemory_1_flow", "Mpps")),
-    Script("inmemory", ("--flows", "1000"), False, ("inmemory_1000_flows", "Mpps")),
-    Script("looped", ("--flows", "32"), False, ("looped_32_flows", "Mpps")),
-    Script("looped", ("--flows", "1000"), False, ("looped_1000_flows", "Mpps")),
-    Script("classifier", (), False, ("classifier_inserts", "1/s")),
-    Script("flow_mods", (), False, ("flow_mods_in_memory", "s")),
-    Script("veth"),
-    Script("misses_veth"),
-    Script("tcp"),
-    Script("ofctl_add_flows"),
-    Script("idle"),
-)
-# name -> what it is, whether more is better.
-MEASURES: dict[str, tuple[str, bool]] = {
-    "inmemory_1_flow": ("packets in memory, 64 bytes, 1 flow, one forwarder", True),
-    "inmemory_1000_flows": ("packets in memory, 64 bytes, 1,000 flows, one forwarder", True),
-    "looped_32_flows": ("looped capture to null through the daemon, 60 bytes, 32 flows, one forwarder", True),
-    "looped_1000_flows": ("looped capture to null through the daemon, 60 bytes, 1,000 flows, one forwarder", True),
-    "classifier_inserts": ("inserts into a classifier of 1,000,000 rules, 64 masks", True),
-    "flow_mods_in_memory": ("100,000 flow-mods, prepared messages, no socket", False),
-    "veth": ("packets veth to veth, 60 bytes UDP, 1 flow", True),
-    "veth_cpu": ("... for each second of the switch's processor time", True),
-    "misses": ("packets veth to veth, every one the first of its flow", True),
-    "misses_cpu": ("... for each second of the switch's processor time", True),
-    "tcp": ("TCP namespace to namespace, iperf3", True),
-    "add_flows": ("100,000 flows by ovs-ofctl add-flows", False),
-    "add_flows_cpu": ("... the switch's processor time for them", False),
-    "memory_flows": ("resident memory with these 100,000 flows", False),
-    "idle_cpu": ("processor time, two silent ports, share of a core", False),
-    "memory": ("resident memory, two silent ports", False),
-}
-
-
-@dataclass
-class Row:
-    """What was measured under one name: values by switch, in the order of the runs."""
-
-    name: str
-    unit: str = ""
-    values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in SWITCHES})
-    failures: list[str] = field(default_factory=list)
+MICRO = "micro"
 
 
 class Failed(Exception):
@@ -84,15 +31,14 @@ class Failed(Exception):
 
 def run(script: Script, switch: str) -> dict[str, tuple[float, str]]:
     """Run one script once; return value and unit by name. Raises Failed."""
-    command = [sys.executable, "-m", f"bench.{script.module}", *script.args]
-    if script.pair:
-        command += ["--switch", switch]
+    command = [sys.executable, *script.command(switch)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise Failed(f"no result within {TIMEOUT_S:g} s") from error
     if done.returncode:
-        raise Failed((done.stderr or done.stdout).strip().splitlines()[-1:][0] if done.stderr or done.stdout else "?")
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise Failed(said[-1] if said else f"exit code {done.returncode}")
     return parse(script, done.stdout)
 
 
@@ -107,100 +53,107 @@ def parse(script: Script, text: str) -> dict[str, tuple[float, str]]:
         raise Failed(f"unexpected output: {text.strip()}") from error
 
 
-def measure(script: Script, pairs: int, rows: dict[str, Row]) -> None:
-    """Run a script `pairs` times for each switch in turn, and add what it says to `rows`."""
-    sides = SWITCHES if script.pair and shutil.which("ovs-vswitchd") else SWITCHES[:1]
-    label = script.bare[0] if script.bare else script.module
-    for number in range(pairs):
-        for side in sides:
-            print(f"\r\033[K{label} {number + 1}/{pairs} {side}", end="", file=sys.stderr, flush=True)
+def progress(text: str) -> None:
+    """Show what is going on, in the line that the last one had."""
+    print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def measure(script: Script, pairs: int, absent: dict[str, str], rows: dict[str, Row]) -> None:
+    """Run a script `pairs` times for each of its switches in turn, and add what it says to `rows`."""
+    command = "python " + " ".join(script.command())
+    for number in range(min(pairs, script.most_pairs)):
+        for side in script.sides:
+            if side in absent:
+                continue
+            progress(f"{label(script)} {number + 1}/{pairs} {side}")
             try:
                 found = run(script, side)
             except Failed as error:
-                rows.setdefault(label, Row(label)).failures.append(f"{side}: {error}")
+                row = rows.setdefault(label(script), Row(label(script), command=command))
+                row.failures.append(f"{side}: {error}")
                 continue
             for name, (value, unit) in found.items():
-                row = rows.setdefault(name, Row(name))
+                row = rows.setdefault(name, Row(name, command=command))
                 row.unit = unit
-                row.values[side].append(value)
-    print("\r\033[K", end="", file=sys.stderr, flush=True)
+                row.values.setdefault(side, []).append(value)
+    progress("")
 
 
-def side_text(values: list[float]) -> str:
-    """Return median and range of one side."""
-    if not values:
-        return "-"
-    return f"{statistics.median(values):.4g} ({min(values):.3g}-{max(values):.3g})"
+def absent_peers(scripts: list[Script]) -> dict[str, str]:
+    """Return which peers are not there, with the reason; fetches Open vSwitch with DPDK when it is wanted."""
+    absent = {}
+    if not shutil.which("ovs-vswitchd"):
+        absent = dict.fromkeys(("ovs", "ovs-tso", "dpdk"), "Debian's openvswitch-switch is not installed")
+    elif os.geteuid() != 0:
+        absent["dpdk"] = "DPDK needs root here"
+    elif any("dpdk" in script.sides for script in scripts):
+        try:
+            peer_dpdk.unpack()
+        except peer_dpdk.StepError as error:
+            absent["dpdk"] = str(error)
+        if len(os.sched_getaffinity(0)) < 2:
+            absent["dpdk"] = "its forwarder takes a whole processor, and there is only one"
+    return absent
 
 
-def ratio_text(row: Row) -> str:
-    """Return the median of the pairs' ratios, ours to theirs."""
-    pairs = [ours / theirs for ours, theirs in zip(row.values["ours"], row.values["ovs"], strict=False) if theirs]
-    return f"{statistics.median(pairs):.2f}" if pairs else "-"
+def micro(folder: Path | None) -> int:
+    """Run the micro-benchmarks, with their figures as JSON in a folder; return the exit code."""
+    saved = [f"--benchmark-json={folder / 'micro.json'}"] if folder else []
+    words = ["-q", "-p", "no:xdist", "--benchmark-columns=median,iqr,ops,rounds", "--benchmark-sort=name", *saved]
+    return subprocess.run([sys.executable, "-m", "pytest", *words, "bench/micro"], cwd=ROOT, check=False).returncode
 
 
-def table(rows: dict[str, Row]) -> list[str]:
-    """Return the results as a Markdown table, aligned."""
-    head = ["what", "unit", "better", "cyvswitch", "Open vSwitch 3.1", "ratio"]
-    lines = [head]
-    for row in rows.values():
-        text, more = MEASURES.get(row.name, (row.name, True))
-        if row.failures and not row.values["ours"]:
-            lines.append([text, row.unit, "", "failed", "", ""])
-            continue
-        sides = [side_text(row.values[side]) for side in SWITCHES]
-        lines.append([text, row.unit, "more" if more else "less", *sides, ratio_text(row)])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    lines.insert(1, ["-" * width for width in widths])
-    return ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |" for line in lines]
-
-
-def machine() -> str:
-    """Return what the figures depend on."""
-    model = "unknown processor"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    cpus = len(os.sched_getaffinity(0))
-    return f"{cpus} processors ({model}), Linux {platform.release()}, Python {platform.python_version()}"
-
-
-def write(lines: list[str], command: str, load: float) -> None:
-    """Replace the part of RESULTS.md between its markers."""
-    begin, end = "<!-- table: begin -->", "<!-- table: end -->"
-    text = RESULTS.read_text()
-    before, _, rest = text.partition(begin)
-    after = rest.partition(end)[2]
-    date = time.strftime("%Y-%m-%d %H:%M")
-    facts = f"`{command}` on {date}: {machine()}; load average before the run {load:.1f}."
-    RESULTS.write_text("\n".join([before + begin, facts, "", *lines, end]) + after)
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the arguments, `only` as a set of names."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=5, help="runs of each side (default 5)")
+    parser.add_argument("--only", default="", help="scripts, separated by commas")
+    parser.add_argument("--write", action="store_true", help="put the table into bench/RESULTS.md")
+    parser.add_argument("--json", type=Path, help="file for everything that was measured")
+    parser.add_argument("--plots", type=Path, help="folder for plots as PNG")
+    chosen = parser.parse_args(arguments)
+    chosen.only = {name for name in chosen.only.split(",") if name}
+    unknown = chosen.only - {script.module for script in SCRIPTS} - {MICRO}
+    if unknown:
+        parser.error(f"no such script: {', '.join(sorted(unknown))}")
+    return chosen
 
 
 def main() -> int:
-    """Run the scripts that are asked for and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="all benchmarks as one table")
-    parser.add_argument("--pairs", type=int, default=3, help="runs of each side (default 3)")
-    parser.add_argument("--only", default="", help="names of scripts, comma separated")
-    parser.add_argument("--write", action="store_true", help="write the table into bench/RESULTS.md")
-    chosen = parser.parse_args()
-    wanted = {name for name in chosen.only.split(",") if name}
-    unknown = wanted - {script.module for script in SCRIPTS}
-    if unknown:
-        parser.error(f"no such script: {', '.join(sorted(unknown))}")
+    """Run what is asked for, print the table, write the files; return the exit code."""
+    chosen = options()
+    scripts = [script for script in SCRIPTS if not chosen.only or script.module in chosen.only]
+    head = report.facts("python -m bench " + " ".join(a for a in sys.argv[1:] if a != "--write"), os.getloadavg()[0])
+    absent = absent_peers(scripts)
+    for peer, reason in absent.items():
+        print(f"left out: {peer}: {reason}", file=sys.stderr)
     rows: dict[str, Row] = {}
-    load = os.getloadavg()[0]
-    for script in SCRIPTS:
-        if not wanted or script.module in wanted:
-            measure(script, chosen.pairs, rows)
-    lines = table(rows)
-    print("\n".join(lines))
-    failures = [f"{row.name}: {failure}" for row in rows.values() for failure in row.failures]
-    for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)
+    curves: dict[str, Any] = {}
+    for script in scripts:
+        measure(script, chosen.pairs, absent, rows)
+    if chosen.plots:
+        chosen.plots.mkdir(parents=True, exist_ok=True)
+        curves = plots.measure(absent, run_or_none)
+        plots.draw(curves, chosen.plots)
+    print("\n".join([head, "", *report.table(rows), "", *report.notes(rows)]))
     if chosen.write:
-        write(lines, "python -m bench " + " ".join(a for a in sys.argv[1:] if a != "--write"), load)
-    return 1 if failures else 0
+        report.write_results(rows, head)
+    if chosen.json:
+        report.write_json(rows, head, curves, chosen.json)
+    failed = any(failure.startswith(OURS) for row in rows.values() for failure in row.failures)
+    if not chosen.only or MICRO in chosen.only:
+        failed |= bool(micro(chosen.json.parent if chosen.json else None))
+    return 1 if failed else 0
+
+
+def run_or_none(script: Script, switch: str) -> float | None:
+    """Return the first figure of a script, or nothing when it failed; the reason is told."""
+    progress(f"{label(script)} {switch}")
+    try:
+        return next(iter(run(script, switch).values()))[0]
+    except Failed as error:
+        print(f"\nno point: {label(script)} {switch}: {error}", file=sys.stderr)
+        return None
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def wired(name: str) -> Switch:
 
 
 def received_pps(
-    switch: Switch, flows: int, seconds: float, generator_module: str = "bench.generator"
+    switch: Switch, flows: int, seconds: float, generator_module: str = "bench.generator", destination: str = FOREIGN_MAC
 ) -> tuple[float, float]:
     """Send from left to right as fast as it goes for some `seconds`.
 
@@ -73,7 +73,7 @@ def received_pps(
     """
     _, cpus = two_cpus()
     source = sandbox.mac_of("left")
-    command = [sys.executable, "-m", generator_module, "eth0", FOREIGN_MAC, source, str(seconds + SETTLE_S + START_S)]
+    command = [sys.executable, "-m", generator_module, "eth0", destination, source, str(seconds + SETTLE_S + START_S)]
     generator = subprocess.Popen(
         ["ip", "netns", "exec", "left", *command, str(flows)], stdout=subprocess.PIPE, text=True, cwd=sandbox.ROOT
     )

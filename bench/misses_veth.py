@@ -8,23 +8,15 @@ than 90 % misses are an error.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 
 from bench import load
-from bench.peer import StepError, Switch
+from bench.looped import looked_up
+from bench.peer import StepError
 
 FLOWS_PER_S = 400_000  # about what the generator sends
 FLOW = "udp,actions=move:NXM_OF_UDP_SRC[]->NXM_NX_REG0[0..15],move:NXM_OF_UDP_DST[]->NXM_NX_REG0[16..31],output:2"
 LEAST_SHARE = 0.9
-
-
-def looked_up(switch: Switch) -> tuple[int, int]:
-    """Return hits and misses of the datapath."""
-    found = re.search(r"hit:(\d+) missed:(\d+)", switch.tool("ovs-appctl", "dpctl/show"))
-    if found is None:
-        raise StepError("dpctl/show has no look-ups")
-    return int(found[1]), int(found[2])
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, tuple[float, str]]:

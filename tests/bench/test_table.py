@@ -1,5 +1,6 @@
-"""The table of benchmarks: medians, ratios, failures that are not zeros; pair scripts measure both switches."""
+"""The table of benchmarks: medians, ratios, what is demanded, failures that are not zeros; scripts measure switches."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from bench import __main__ as table
-from bench.__main__ import MEASURES, SCRIPTS, Failed, Row, Script
+from bench import __main__ as program
+from bench import plots, report
+from bench.__main__ import Failed
+from bench.report import Row
+from bench.rows import MEASURES, OURS, PEERS, REASONS, SCRIPTS, Script
 
 ROOT = Path(__file__).parent.parent.parent
+VETH = Row("veth", "kpps", {"ours": [100.0, 300.0, 90.0], "ovs": [50.0, 100.0, 90.0]}, command="python -m bench.veth")
 
 
 def test_numbers_are_read_by_name_with_their_unit():
-    assert table.parse(Script("idle"), "idle_cpu 0.1 %\nmemory 43 MiB\n") == {
+    assert program.parse(Script("idle"), "idle_cpu 0.1 %\nmemory 43 MiB\n") == {
         "idle_cpu": (0.1, "%"),
         "memory": (43.0, "MiB"),
     }
@@ -22,28 +27,126 @@ def test_numbers_are_read_by_name_with_their_unit():
 
 def test_a_bare_number_gets_the_name_and_unit_of_its_row():
     script = Script("inmemory", bare=("inmemory_1_flow", "Mpps"))
-    assert table.parse(script, "warming up\n21.98\n") == {"inmemory_1_flow": (21.98, "Mpps")}
+    assert program.parse(script, "warming up\n21.98\n") == {"inmemory_1_flow": (21.98, "Mpps")}
 
 
 def test_other_output_is_a_failure_and_no_number():
     with pytest.raises(Failed, match="unexpected output"):
-        table.parse(Script("veth"), "Killed\n")
+        program.parse(Script("veth"), "Killed\n")
 
 
-def test_the_ratio_is_the_median_of_the_pairs_ratios():
-    row = Row("veth", "kpps", {"ours": [100.0, 300.0, 90.0], "ovs": [50.0, 100.0, 90.0]})
-    assert table.ratio_text(row) == "2.00"
+def test_the_ratio_is_the_median_of_the_pairs_ratios_with_its_spread():
+    line = report.lines_of(VETH)[0]
+    assert line[6] == "2 (1-3)"
+    assert line[7:] == ["at least 2.5", "**short**"]
+
+
+def test_a_row_has_a_line_for_each_peer():
+    row = Row("veth", "kpps", {"ours": [300.0], "ovs": [100.0], "bridge": [400.0]})
+    lines = report.lines_of(row)
+    assert [line[4] for line in lines] == [PEERS["ovs"], PEERS["bridge"]]
+    assert [line[8] for line in lines] == ["reached", ""]
+
+
+def test_of_what_should_be_small_less_than_demanded_is_reached():
+    assert Row("add_flows", "s", {"ours": [2.0], "ovs": [4.0]}).reached("ovs") is True
+    assert Row("add_flows", "s", {"ours": [5.0], "ovs": [4.0]}).reached("ovs") is False
+
+
+def test_a_figure_without_a_peer_is_held_against_its_bound():
+    assert Row("forwarders", "-", {"ours": [0.95, 0.8, 0.97]}).reached(None) is True
+    assert Row("growth", "-", {"ours": [9.0]}).reached(None) is False
 
 
 def test_a_row_without_results_says_that_it_failed():
-    lines = table.table({"tcp": Row("tcp", failures=["ours: no result"])})
-    assert "failed" in lines[-1]
-    assert " 0 " not in lines[-1]
+    rows = {"tcp": Row("tcp", failures=["ours: no result"], command="python -m bench.tcp")}
+    assert "failed" in report.table(rows)[-1]
+    assert " 0 " not in report.table(rows)[-1]
+    assert "no result" in report.notes(rows)[-1]
+
+
+def test_each_row_tells_its_command_and_why_it_is_short(monkeypatch):
+    monkeypatch.setitem(REASONS, "veth", "sending is slow")
+    assert report.notes({"veth": VETH}) == [
+        f"- {MEASURES['veth'].text}: `python -m bench.veth`. Short: sending is slow."
+    ]
+
+
+def test_results_replace_what_is_between_the_marks(tmp_path):
+    path = tmp_path / "RESULTS.md"
+    path.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.write_results({"veth": VETH}, "here and now", path)
+    text = path.read_text()
+    assert "old" not in text
+    assert text.startswith(f"before\n{report.BEGIN}\nhere and now\n")
+    assert text.endswith(f"{report.END}\nafter\n")
+
+
+def test_the_json_file_has_every_run(tmp_path):
+    path = tmp_path / "bench.json"
+    report.write_json({"veth": VETH}, "here and now", {"flows": {"ours": [(1, 2.0)]}}, path)
+    told = json.loads(path.read_text())
+    assert told["rows"][0]["values"] == VETH.values
+    assert told["rows"][0]["ratios"] == {"ovs": [2.0, 3.0, 1.0]}
+    assert told["curves"] == {"flows": {"ours": [[1, 2.0]]}}
 
 
 def test_every_named_script_exists():
-    assert all((ROOT / "bench" / f"{script.module}.py").exists() for script in SCRIPTS)
+    scripts = [*SCRIPTS, *(script for curve in plots.CURVES for script in curve.scripts.values())]
+    assert all((ROOT / "bench" / f"{script.module}.py").exists() for script in scripts)
     assert all(script.bare[0] in MEASURES for script in SCRIPTS if script.bare)
+    assert all(script.sides[0] == OURS and set(script.sides[1:]) <= set(PEERS) for script in scripts)
+    assert all(set(measure.must) <= set(PEERS) for measure in MEASURES.values())
+    assert set(REASONS) <= set(MEASURES)
+
+
+def test_an_absent_peer_is_not_run(monkeypatch):
+    ran = []
+    monkeypatch.setattr(program, "run", lambda _script, side: ran.append(side) or {"veth": (1.0, "kpps")})
+    rows = {}
+    program.measure(Script("veth", (), ("ours", "ovs", "dpdk")), 2, {"dpdk": "not here"}, rows)
+    assert ran == ["ours", "ovs", "ours", "ovs"]
+    assert set(rows["veth"].values) == {"ours", "ovs"}
+
+
+def test_curves_are_medians_and_leave_failures_out(tmp_path):
+    results = iter(range(1000))
+    found = plots.measure({"dpdk": "not here"}, lambda script, _side: None if "60" in script.args else next(results))
+    assert set(found) == {curve.name for curve in plots.CURVES}
+    assert [x for x, _ in found["sizes"]["ours"]] == [128, 256, 512, 1024, 1500]
+    assert found["flows"]["ours"][0] == (1, 1)
+    pytest.importorskip("matplotlib")
+    assert all(path.stat().st_size for path in plots.draw(found, tmp_path))
+
+
+def test_plots_are_left_out_without_matplotlib(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert plots.draw({}, tmp_path) == []
+    assert "matplotlib is not installed" in capsys.readouterr().err
+
+
+def test_micro_benchmarks_run():
+    words = ["-q", "-p", "no:xdist", "-p", "no:randomly", "--benchmark-disable", "bench/micro"]
+    command = [sys.executable, "-m", "pytest", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "script", [("forwarders", "--seconds", "0.1"), ("masks", "--flows", "200"), ("growth", "--flows", "20000")]
+)
+def test_scripts_without_a_peer_print_a_number(script):
+    command = [sys.executable, "-m", f"bench.{script[0]}", *script[1:]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0
+
+
+def printed_values(script: tuple[str, ...], switch: str) -> list[float]:
+    command = [sys.executable, "-m", f"bench.{script[0]}", *script[1:], "--switch", switch]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return [float(value) for value in re.findall(r"^\w+ ([\d.e+-]+) \S+$", done.stdout, re.M)]
 
 
 @pytest.mark.root
@@ -53,9 +156,28 @@ def test_every_named_script_exists():
     "script", [("veth", "--seconds", "0.3"), ("misses_veth", "--seconds", "0.3"), ("ofctl_add_flows", "--flows", "500")]
 )
 def test_pair_scripts_measure_both_switches(script, switch):
-    command = [sys.executable, "-m", f"bench.{script[0]}", *script[1:], "--switch", switch]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    values = re.findall(r"^\w+ ([\d.e+]+) \S+$", done.stdout, re.M)
+    values = printed_values(script, switch)
     assert values
-    assert all(float(value) > 0 for value in values)
+    assert all(value > 0 for value in values)
+
+
+@pytest.mark.root
+@pytest.mark.ovs_tools
+@pytest.mark.parametrize(
+    "script",
+    [
+        ("looped", "--pipeline", "fields", "--seconds", "0.3"),
+        ("misses_looped", "--flows", "60000"),
+        ("edits_flood", "--flows", "200"),
+    ],
+)
+def test_scripts_without_devices_measure_us(script):
+    assert printed_values(script, "ours")[0] > 0
+
+
+@pytest.mark.root
+@pytest.mark.ovs_tools
+@pytest.mark.parametrize("switch", ["ours", "bridge"])
+@pytest.mark.parametrize("script", [("pingpong", "--rounds", "20"), ("tcp", "--seconds", "1")])
+def test_scripts_with_hosts_measure_the_bridge_too(script, switch):
+    assert printed_values(script, switch)[0] > 0

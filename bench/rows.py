@@ -1,0 +1,122 @@
+"""What `make bench` runs and asks for: scripts with their sides, and for each figure the ratio that issue 4 demands."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+OURS = "ours"
+PEERS = {  # --switch -> heading
+    "ovs": "Open vSwitch 3.1, userspace",
+    "ovs-tso": "Open vSwitch 3.1, userspace, TSO",
+    "dpdk": "Open vSwitch 3.1 with DPDK",
+    "bridge": "Linux bridge",
+}
+PAIR = (OURS, "ovs")
+DPDK = (OURS, "dpdk")
+ALONE = (OURS,)
+
+
+class Script(NamedTuple):
+    """One script: its module and arguments, the switches it is run with (ours first), a bare number's name and unit."""
+
+    module: str
+    args: tuple[str, ...] = ()
+    sides: tuple[str, ...] = PAIR
+    bare: tuple[str, str] | None = None
+    most_pairs: int = 99  # for those that take long
+
+    def command(self, switch: str = OURS) -> list[str]:
+        """Return the arguments of Python that run it."""
+        chosen = ["--switch", switch] if len(self.sides) > 1 else []
+        return ["-m", f"bench.{self.module}", *self.args, *chosen]
+
+
+class Measure(NamedTuple):
+    """One figure: what it is, whether more is better, the ratio that each peer demands, or a bound of its own."""
+
+    text: str
+    more: bool
+    must: dict[str, float] = {}
+    bound: float | None = None
+
+
+def looped(flows: int, pipeline: str = "output") -> Script:
+    """Return the script of a looped capture."""
+    words = ("--flows", str(flows)) + (("--pipeline", pipeline) if pipeline != "output" else ())
+    return Script("looped", words, DPDK)
+
+
+SCRIPTS: tuple[Script, ...] = (
+    looped(32),
+    looped(1_000),
+    looped(10_000),
+    looped(200_000),
+    looped(10_000, "udp"),
+    looped(1_000, "fields"),
+    looped(10_000, "masks"),
+    Script("veth", (), (OURS, "ovs", "bridge")),
+    Script("tcp", (), (OURS, "ovs-tso", "bridge")),
+    Script("tcp", ("--device", "tap"), (OURS, "ovs-tso")),
+    Script("pingpong", (), (OURS, "ovs", "bridge")),
+    Script("misses_looped", (), DPDK),
+    Script("misses_veth"),
+    Script("ofctl_add_flows", (), PAIR, None, 3),
+    Script("ofctl_bundle", (), PAIR, None, 3),
+    Script("edits_flood", (), DPDK, None, 3),
+    Script("megaflow_memory", (), PAIR, None, 3),
+    Script("idle"),
+    Script("idle", ("--ports", "100"), PAIR, None, 3),
+    Script("inmemory", ("--flows", "1"), ALONE, ("inmemory_1_flow", "Mpps")),
+    Script("inmemory", ("--flows", "1000"), ALONE, ("inmemory_1000_flows", "Mpps")),
+    Script("forwarders", (), ALONE, ("forwarders", "-")),
+    Script("masks", (), ALONE, ("masks", "-")),
+    Script("growth", (), ALONE, ("growth", "-"), 3),
+    Script("classifier", (), ALONE, ("classifier_inserts", "1/s"), 3),
+    Script("flow_mods", (), ALONE, ("flow_mods_in_memory", "s")),
+)
+LOOPED = "looped capture to null, 60 bytes, "
+# In the order of the table; a figure that is not named here is shown behind them.
+MEASURES: dict[str, Measure] = {
+    "looped_32": Measure(LOOPED + "32 flows", True, {"dpdk": 1.5}),
+    "looped_1000": Measure(LOOPED + "1,000 flows", True, {"dpdk": 1.5}),
+    "looped_10000": Measure(LOOPED + "10,000 flows", True, {"dpdk": 1.5}),
+    "looped_200000": Measure(LOOPED + "200,000 flows", True, {"dpdk": 1.5}),
+    "looped_udp": Measure(LOOPED + "10,000 flows, the rule matches UDP", True, {"dpdk": 1.5}),
+    "looped_fields": Measure(LOOPED + "1,000 flows, 3 tables that set fields", True, {"dpdk": 1.5}),
+    "looped_masks": Measure(LOOPED + "10,000 flows, 20 masks", True, {"dpdk": 1.5}),
+    "veth": Measure("packets veth to veth, 60 bytes UDP, 1 flow", True, {"ovs": 2.5}),
+    "veth_cpu": Measure("... for each second of the switch's processor time", True),
+    "tcp": Measure("TCP veth to veth, iperf3, default offloads", True, {"ovs-tso": 1.2, "bridge": 0.8}),
+    "tcp_tap": Measure("TCP TAP to TAP, iperf3, default offloads", True, {"ovs-tso": 1.2}),
+    "pingpong": Measure("round trip of a small packet, sleeping, median", False, {"ovs": 0.6}),
+    "pingpong_p99": Measure("... 99th percentile", False),
+    "new_flows": Measure("new flows, every packet a miss, 5-tuple megaflows", True, {"dpdk": 2.0}),
+    "misses": Measure("packets veth to veth, every one the first of its flow", True),
+    "misses_cpu": Measure("... for each second of the switch's processor time", True),
+    "add_flows": Measure("100,000 flows by ovs-ofctl add-flows, idle", False, {"ovs": 1.0}),
+    "add_flows_cpu": Measure("... the switch's processor time for them", False),
+    "dump_flows": Measure("dump-flows of these 100,000 flows", False, {"ovs": 1.0}),
+    "memory_flows": Measure("resident memory with these 100,000 flows", False, {"ovs": 1.0}),
+    "bundle": Measure("100,000 flows in one bundle", False, {"ovs": 1.0}),
+    "edits_flood": Measure("flows added by ovs-ofctl add-flows during a flood of misses", True, {"dpdk": 20.0}),
+    "edits_flood_misses": Measure("... misses at the same time", True),
+    "megaflow_bytes": Measure("memory of a megaflow, of 200,000", False, {"ovs": 1.0}),
+    "idle_cpu": Measure("processor time, two silent ports, share of a core", False),
+    "memory": Measure("resident memory, two silent ports", False),
+    "idle_cpu_100": Measure("processor time, 100 silent ports, share of a core", False, {"ovs": 1.0}),
+    "memory_100": Measure("resident memory, 100 silent ports", False),
+    "inmemory_1_flow": Measure("packets in memory, 64 bytes, 1 flow, one forwarder", True),
+    "inmemory_1000_flows": Measure("packets in memory, 64 bytes, 1,000 flows, one forwarder", True),
+    "forwarders": Measure("rate of 2 forwarders in memory, of 2 processes that share nothing", True, bound=0.9),
+    "masks": Measure("cost of a packet with 64 masks, of that with 1", False, bound=64.0),
+    "growth": Measure("cost of a flow-mod at 1,000,000 flows, of the first 10,000", False, bound=1.5),
+    "classifier_inserts": Measure("inserts into a classifier of 1,000,000 rules, 64 masks", True),
+    "flow_mods_in_memory": Measure("100,000 flow-mods, prepared messages, no socket", False),
+}
+# Why a figure falls short of what is demanded, shown only while it does.
+REASONS: dict[str, str] = {}
+
+
+def label(script: Script) -> str:
+    """Return the name under which a failure of a script is told."""
+    return script.bare[0] if script.bare else " ".join((script.module, *script.args))
