@@ -64,7 +64,11 @@ def wired(name: str) -> Switch:
 
 
 def received_pps(
-    switch: Switch, flows: int, seconds: float, generator_module: str = "bench.generator", destination: str = FOREIGN_MAC
+    switch: Switch,
+    flows: int,
+    seconds: float,
+    generator_module: str = "bench.generator",
+    destination: str = FOREIGN_MAC,
 ) -> tuple[float, float]:
     """Send from left to right as fast as it goes for some `seconds`.
 

@@ -3,7 +3,7 @@
 usage: python -m bench.veth [--switch ours|ovs|bridge] [--flows N] [--seconds S] [--sink fair|answering]
                             [--type afxdp] [--mode MODE] [--saturate 1]
 --sink: fair frames have a MAC address that is not the receiver's; answering ones have, so that its stack answers with
-ICMP on the forwarder's time; --type: of both interfaces; --mode: options:xdp-mode of afxdp; --saturate: with
+ICMP on the forwarder's time; --type: of our interfaces; --mode: options:xdp-mode of afxdp; --saturate: with
 bench.live_frames, 1 flow
 """
 
