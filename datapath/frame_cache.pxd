@@ -24,8 +24,7 @@ cdef enum:
     FRAME_SETS_LAST = 262144   # ... to a million
     FRAME_NONE = 0xffffffff    # no entry
     FRAME_HASH_SHIFT = 24      # where the hash begins in an id
-    FRAME_FREE_AT_ONCE = 64    # entries of an outgrown table let go between two batches
-    REPLACE_ONE_IN = 4         # how often a new flow replaces a live one (a power of two)
+    FRAME_FREE_AT_ONCE = 64    # sets of an outgrown table let go between two batches
 
 cdef struct FrameTag:
     Megaflow *flow             # NULL = empty

@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
 from datapath.bytes cimport load_u64
+from datapath.flow_cache cimport REPLACE_ONE_IN
 from datapath.flow_key cimport KEY_PACKET_WORDS
 from datapath.megaflow cimport Classifier, Megaflow, Subtable, megaflow_unref
 from datapath.shape cimport KIND_NONE, N_KINDS, N_SHAPES, NEAR_WORDS, ShapeMask, shape_mask_add

@@ -7,8 +7,8 @@ from datapath.act cimport ActBuf, act_drop, actbuf_free, actbuf_init, program_ma
 from datapath.flow_cache cimport FlowCache, flow_cache_destroy, flow_cache_init, flow_cache_insert, flow_cache_lookup
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.frame_cache cimport (
-    FRAME_NONE, FrameCache, frame_cache_destroy, frame_cache_find, frame_cache_follow, frame_cache_hit,
-    frame_cache_init, frame_cache_insert, frame_cache_tend, frame_id,
+    FRAME_CACHE_WAYS, FRAME_NONE, FrameCache, frame_cache_destroy, frame_cache_find, frame_cache_follow,
+    frame_cache_hit, frame_cache_init, frame_cache_insert, frame_cache_tend, frame_id,
 )
 from datapath.hash cimport HASH_SECRET_WORDS, HashSecret, hash_words
 from datapath.megaflow cimport (
@@ -208,7 +208,7 @@ cdef class Caches:
     def tend_frames(self, int64_t now_ns) -> int:
         """Do the frame cache's upkeep; returns its entries, used or not."""
         frame_cache_tend(&self.frames, &self.classifier, now_ns)
-        return self.frames.n_sets * 4
+        return self.frames.n_sets * FRAME_CACHE_WAYS
 
     def frame_mask(self, bytes frame not None) -> bytes | None:
         """Return the bits that are compared of frames of this one's shape, None for a frame without shape."""
