@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 
 from ofproto.connection import Connection
@@ -120,3 +121,16 @@ def run(main, **options):
         await asyncio.gather(*rig.tasks)
 
     asyncio.run(body())
+
+
+def bound(address: str, port: int) -> socket.socket:
+    """Return a TCP socket bound in the calling thread's network namespace; port 0: any.
+
+    While it is open, the system gives the port to nobody who does not ask for it by number, so a test may tell it to a
+    process that listens later.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    sock.settimeout(15)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((address, port))
+    return sock

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from ofproto import connection as connection_module
 from ofproto import peers
 from ofproto.controllers import Channel, ControllerConfig
 from tests.ofproto.channel_fakes import FakeBridge, FakePunt
-from tests.ofproto.channel_rig import ANY, Client, flow_mod, msg, stat
+from tests.ofproto.channel_rig import ANY, Client, bound, flow_mod, msg, stat
 from vslib import clock, stream
 from vslib.clock import CLOCK
 from vslib.errors import ConfigError
@@ -299,15 +298,15 @@ def test_a_second_channel_does_not_steal_the_management_socket(tmp_path, monkeyp
 # -- controllers on real sockets
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
+@pytest.fixture
+def port():
+    with bound("127.0.0.1", 0) as reserved:
+        yield reserved.getsockname()[1]
 
 
 @pytest.mark.parametrize("version", [4, 1])
-def test_an_os_ken_application_completes_its_handshake(tmp_path, monkeypatch, version):  # CH.03, B(vi)
+def test_an_os_ken_application_completes_its_handshake(tmp_path, monkeypatch, port, version):  # CH.03, B(vi)
     async def use(bridge, channel):
-        port = free_port()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.ofproto.osken_app", str(port), str(version), cwd=ROOT,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -342,9 +341,8 @@ def test_an_os_ken_application_completes_its_handshake(tmp_path, monkeypatch, ve
 
 
 @pytest.mark.parametrize("target", ["ptcp:{port}:127.0.0.1", "punix:{path}/ctl"])
-def test_controllers_may_call_us(tmp_path, monkeypatch, target):  # CH.04
+def test_controllers_may_call_us(tmp_path, monkeypatch, port, target):  # CH.04
     async def use(bridge, channel):
-        port = free_port()
         passive = target.format(port=port, path=tmp_path)
         channel.set_controllers([ControllerConfig(passive)])
         await until(lambda: next(iter(channel._peers.values())).listener is not None)

@@ -6,9 +6,10 @@ import select
 import socket
 import struct
 import time
+import weakref
 from collections.abc import Callable
 
-from tests.ofproto.channel_rig import msg
+from tests.ofproto.channel_rig import bound, msg
 
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, PACKET_IN = 0, 1, 2, 3, 10
 
@@ -22,8 +23,10 @@ class Stub:
     def __init__(self, call: Callable[[Callable[[], socket.socket]], socket.socket] = lambda fn: fn(),
                  address: str = "127.0.0.1") -> None:
         self._call, self._address = call, address
-        with call(lambda: listening(address, 0)) as free:
-            self.port = int(free.getsockname()[1])
+        # Bound for as long as the stub lives, so that the system gives the port to nobody else while nothing listens.
+        reserved = call(lambda: bound(address, 0))
+        weakref.finalize(self, reserved.close)
+        self.port = int(reserved.getsockname()[1])
         self.listener: socket.socket | None = None
         self.peer: socket.socket | None = None
         self.rest = b""
@@ -107,10 +110,7 @@ class Stub:
 
 
 def listening(address: str, port: int) -> socket.socket:
-    """Return a socket that listens in the calling thread's network namespace; port 0: any."""
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    sock.settimeout(15)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((address, port))
+    """Return a socket that listens in the calling thread's network namespace."""
+    sock = bound(address, port)
     sock.listen()
     return sock

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ofproto.channel_rig import bound
 from tests.ovsdb.conftest import Debians, Ours, Wire, wait_until
 from tests.peers.daemon import ROOT, device
 from tests.peers.vsctl_lines import LINES, words
@@ -252,9 +252,8 @@ def test_tls_needs_keys_and_works_with_them(tmp_path, vsctl, environment):
     ask += ["-subj", "/CN=x", "-days", "2", "-keyout", str(key), "-out", str(cert)]
     subprocess.run(ask, check=True, capture_output=True)
     files = ["-p", str(key), "-c", str(cert), "-C", str(cert)]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    reserved = bound("127.0.0.1", 0)
+    port = reserved.getsockname()[1]
     database, ready = tmp_path / "db", tmp_path / "sock"
     subprocess.run(["ovsdb-tool", "create", database, DEBIAN_SCHEMA], check=True)
     command = ["ovsdb-server", f"--remote=pssl:{port}:127.0.0.1", f"--remote=punix:{ready}", *files, str(database)]
@@ -271,6 +270,7 @@ def test_tls_needs_keys_and_works_with_them(tmp_path, vsctl, environment):
     finally:
         server.terminate()
         server.wait()
+        reserved.close()
 
 
 @contextlib.contextmanager
