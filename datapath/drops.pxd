@@ -5,7 +5,7 @@ cdef enum DropReason:
     DROP_RX_TOO_SHORT = 1    # The frame was shorter than an Ethernet header.
     DROP_RX_TOO_LONG = 2    # The frame was longer than the largest buffer.
     DROP_RX_NO_BUFFER = 3    # No packet buffer was free.
-    DROP_RX_BAD_VNET_HEADER = 4    # The virtio-net header pointed outside the frame or named an unknown offload.
+    DROP_RX_BAD_VNET_HEADER = 4    # The virtio-net header pointed outside the frame or named an offload that cannot be.
     DROP_RX_PORT_DISABLED = 5    # The receiving port is administratively down or does not receive.
     DROP_MISS_NO_BRIDGE = 6    # The receiving port belongs to no bridge.
     DROP_MISS_FAILED = 7    # The packet missed the cache and translation could not run.
@@ -32,7 +32,7 @@ cdef enum DropReason:
     DROP_TX_FULL = 28    # The output queue was full.
     DROP_TX_DOWN = 29    # The output device is down or gone.
     DROP_TX_TOO_LONG = 30    # The frame is longer than the output device's MTU allows.
-    DROP_TX_NO_GSO = 31    # A GSO frame was for an output that cannot segment.
+    DROP_TX_NO_GSO = 31    # A GSO frame could not be segmented: its headers are not those of its GSO type.
     DROP_TX_ERROR = 32    # The kernel refused the frame.
     DROP_CONTROLLER_QUEUE_FULL = 33    # The queue of packets for controllers was full.
     DROP_OUT_OF_MEMORY = 34    # Memory for the work could not be had.

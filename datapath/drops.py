@@ -12,7 +12,7 @@ DROPS: tuple[tuple[str, str], ...] = (
     ("rx_too_short", "The frame was shorter than an Ethernet header."),
     ("rx_too_long", "The frame was longer than the largest buffer."),
     ("rx_no_buffer", "No packet buffer was free."),
-    ("rx_bad_vnet_header", "The virtio-net header pointed outside the frame or named an unknown offload."),
+    ("rx_bad_vnet_header", "The virtio-net header pointed outside the frame or named an offload that cannot be."),
     ("rx_port_disabled", "The receiving port is administratively down or does not receive."),
     # -- no way to handle the packet
     ("miss_no_bridge", "The receiving port belongs to no bridge."),
@@ -43,7 +43,7 @@ DROPS: tuple[tuple[str, str], ...] = (
     ("tx_full", "The output queue was full."),
     ("tx_down", "The output device is down or gone."),
     ("tx_too_long", "The frame is longer than the output device's MTU allows."),
-    ("tx_no_gso", "A GSO frame was for an output that cannot segment."),
+    ("tx_no_gso", "A GSO frame could not be segmented: its headers are not those of its GSO type."),
     ("tx_error", "The kernel refused the frame."),
     ("controller_queue_full", "The queue of packets for controllers was full."),
     ("out_of_memory", "Memory for the work could not be had."),

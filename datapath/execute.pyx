@@ -15,7 +15,7 @@ from datapath.drops cimport (
 )
 from datapath.edit cimport edit_pop_vlan, edit_push_vlan, edit_set
 from datapath.packet cimport OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Packet, packet_clone, packet_release, packet_writable
-from datapath.ports.port cimport PORTS_MAX, Port, PortStats, port_prepare
+from datapath.ports.port cimport PORTS_MAX, Port, port_send
 
 # Runs one op over pkts[0:n], compacting the array when packets end here; returns how many remain. last: no op follows,
 # so that an output may hand over the reference.
@@ -57,12 +57,9 @@ cdef void sender_detach(Sender *sender, uint32_t port_no) noexcept nogil:
 
 
 cdef void vector_send(Sender *sender, OutVector *vector) noexcept nogil:
-    cdef Port *port = vector.port
-    cdef PortStats *stats = &port.stats[sender.forwarder]
-    cdef uint32_t n = port_prepare(port, vector.pkts, vector.n, stats)
+    cdef uint32_t n = vector.n
     vector.n = 0
-    if n:
-        port.tx(port, vector.pkts, n, sender.forwarder, stats)
+    port_send(vector.port, vector.pkts, n, sender.forwarder)
 
 
 cdef void sender_flush(Sender *sender) noexcept nogil:

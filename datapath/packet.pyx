@@ -21,6 +21,7 @@ cdef enum:
     STRUCT_BYTES = 128         # room for the struct in front of the buffer, in whole cache lines
     SCTP_CSUM_OFFSET = 8       # only SCTP keeps its checksum there, and it is a CRC32c (TCP 16, UDP 6, ICMP 2)
     TCP_CSUM_OFFSET = 16
+    UDP_CSUM_OFFSET = 6
     UDP_BYTES = 8
 
 cdef enum VnetFlag:            # struct virtio_net_hdr, flags (virtio 1.2, 5.1.6)
@@ -201,10 +202,26 @@ cdef uint32_t gso_offload(uint8_t gso_type) noexcept nogil:
     return 0
 
 
+cdef bint gso_lies(const VnetHeader *header, uint32_t length) noexcept nogil:
+    """Return whether what the header says of segmentation cannot be true of a frame of `length` bytes."""
+    cdef uint32_t offload = gso_offload(header.gso_type)
+    cdef bint udp = offload == OFFLOAD_USO
+    cdef uint32_t transport = UDP_BYTES if udp else TCP_BYTES
+    if offload == 0 or header.gso_size == 0 or (udp and header.gso_type & VNET_GSO_ECN):
+        return True
+    if not header.flags & VNET_NEEDS_CSUM:
+        return False
+    if header.csum_offset != (UDP_CSUM_OFFSET if udp else TCP_CSUM_OFFSET):
+        return True
+    return header.csum_start + transport > length
+
+
 cdef int packet_from_vnet(Packet *pkt, const uint8_t *vnet) noexcept nogil:
     cdef VnetHeader header
     cdef uint32_t offload = 0
     memcpy(&header, vnet, sizeof(VnetHeader))
+    if header.hdr_len > pkt.length:
+        return DROP_RX_BAD_VNET_HEADER
     if header.flags & VNET_NEEDS_CSUM:
         if header.csum_start < ETHERNET_BYTES or <uint32_t>header.csum_start + header.csum_offset + 2 > pkt.length:
             return DROP_RX_BAD_VNET_HEADER
@@ -214,7 +231,7 @@ cdef int packet_from_vnet(Packet *pkt, const uint8_t *vnet) noexcept nogil:
     elif header.flags & VNET_DATA_VALID:
         offload = OFFLOAD_CSUM_VALID
     if header.gso_type != VNET_GSO_NONE:
-        if header.gso_size == 0 or gso_offload(header.gso_type) == 0:
+        if gso_lies(&header, pkt.length):
             return DROP_RX_BAD_VNET_HEADER
         offload |= gso_offload(header.gso_type)
         if header.gso_type & VNET_GSO_ECN:

@@ -5,7 +5,7 @@ rx copies it from there into a packet of the pool and gives the chunk back at on
 the second half of the memory. Measured here with 60-byte UDP from veth to veth: bench/RESULTS.md.
 
 There are no virtio-net headers: unfinished checksums are found by looking (partial.pxd), the output completes its own
-(port_prepare), GSO frames for this port are dropped as tx_no_gso. Thread rule: one forwarder receives; any forwarder
+and cuts GSO frames (port_send). Thread rule: one forwarder receives; any forwarder
 sends, one at a time (a mutex a vector: the tx ring has one producer).
 """
 

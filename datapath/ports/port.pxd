@@ -31,6 +31,7 @@ cdef struct PortStats:         # one per forwarder and port; written only by tha
     uint64_t tx_bytes
     uint64_t tx_errors
     uint64_t tx_calls          # system calls made to send
+    uint64_t tx_segmented      # GSO frames that were cut here because the output cannot
     uint64_t multicast         # received with the group bit set
     uint64_t[N_DROP_REASONS] drops    # by reason: received here and dropped anywhere (rx), or dropped at this output
                                       # (tx_*)
@@ -46,16 +47,15 @@ cdef struct Port:
     # or a negative errno when the device is gone. Frames refused while receiving are counted in stats by reason.
     int (*rx)(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil
     # Send a vector and release every packet of it, sent or not (drops counted in stats by reason). The vector already
-    # went through `prepare` (checksums, GSO, length), so the port only writes. forwarder: number of the calling
+    # went through `port_send` (checksums, GSO, length), so the port only writes. forwarder: number of the calling
     # forwarder, for per-thread handles.
     void (*tx)(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder, PortStats *stats) noexcept nogil
     void *impl                 # the kind's own state
     PortStats *stats           # FORWARDERS_MAX entries
 
-# Make a vector fit the port, in place: completes checksums the port cannot, drops (with reason, released) GSO frames
-# and over-long frames it cannot take. Returns how many packets remain at the front of pkts. Called by the forwarder
-# just before tx.
-cdef uint32_t port_prepare(Port *port, Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil
+# Send a vector and release every packet of it: what the port cannot take as it is goes with its checksum completed or
+# cut into segments, or is dropped (with reason): over-long frames, GSO frames that cannot be cut, a port that is down.
+cdef void port_send(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder) noexcept nogil
 # count a DropReason and release the packet
 cdef void port_drop(Packet *pkt, uint32_t reason, PortStats *stats) noexcept nogil
 cdef void port_refuse(uint32_t reason, PortStats *stats) noexcept nogil     # count a frame for which no packet was made

@@ -1,6 +1,6 @@
-"""What all port kinds share: the memory of a Port, its statistics, and `port_prepare`, the last step before tx.
+"""What all port kinds share: the memory of a Port, its statistics, and `port_send`, the last step before tx.
 
-Place in the packet's path: `port_prepare` runs between the forwarder's output vectors and the port's tx. Hot
+Place in the packet's path: `port_send` runs between the forwarder's output vectors and the port's tx. Hot
 functions run on forwarder threads; PortHandle belongs to the control thread. Statistics are read without a lock: each
 counter is one aligned word with one writer.
 """
@@ -12,12 +12,14 @@ from libc.string cimport memset
 
 from datapath.drops cimport (
     DROP_OUT_OF_MEMORY, DROP_RX_BAD_VNET_HEADER, DROP_RX_PORT_DISABLED, DROP_TX_DOWN, DROP_TX_ERROR, DROP_TX_FULL,
-    DROP_TX_NO_GSO, DROP_TX_TOO_LONG,
+    DROP_TX_TOO_LONG,
 )
 from datapath.headers cimport ETHERNET_BYTES, ETH_SVLAN, ETH_VLAN, VLAN_BYTES
 from datapath.packet cimport (
-    OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_complete_csum, packet_release, packet_writable,
+    BATCH_MAX, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_complete_csum, packet_release,
+    packet_writable,
 )
+from datapath.ports.segment cimport Cut, GsoLayout, cut_begin, cut_next, layout_find
 
 from datapath.drops import DROP_NAMES
 from vslib.errors import ConfigError, InternalError
@@ -113,32 +115,43 @@ cdef inline bint outer_tag(const Packet *pkt) noexcept nogil:
     return ethertype == ETH_VLAN or ethertype == ETH_SVLAN
 
 
-cdef inline uint32_t wire_bytes(const Packet *pkt) noexcept nogil:
-    """Return the length of the longest frame that will be on the wire: of a GSO frame, that of a whole segment.
+cdef inline uint32_t header_bytes(const Packet *pkt) noexcept nogil:
+    """Return the length of all headers of a GSO frame, 0 if it is not one that can be cut.
 
     The virtio-net header's own length is only a hint: Linux gives what happens to lie together.
     """
+    cdef GsoLayout layout
     cdef uint32_t l4 = pkt.csum_start
-    cdef uint32_t headers
+    if not pkt.offload & OFFLOAD_CSUM_PARTIAL:
+        return layout.payload if layout_find(&layout, pkt) else 0
+    if pkt.csum_offset == UDP_CSUM_OFFSET:
+        return l4 + UDP_BYTES
+    return l4 + 4 * <uint32_t>(pkt.data[l4 + TCP_OFFSET] >> 4) if l4 + TCP_OFFSET < pkt.length else l4
+
+
+cdef inline uint32_t wire_bytes(const Packet *pkt) noexcept nogil:
+    """Return the length of the longest frame that will be on the wire: of a GSO frame, that of a whole segment."""
     if not pkt.offload & OFFLOAD_GSO:
         return pkt.length
-    if pkt.csum_offset == UDP_CSUM_OFFSET:
-        headers = l4 + UDP_BYTES
-    else:
-        headers = l4 + 4 * <uint32_t>(pkt.data[l4 + TCP_OFFSET] >> 4) if l4 + TCP_OFFSET < pkt.length else l4
-    return min(pkt.length, headers + pkt.gso_size)
+    return min(pkt.length, header_bytes(pkt) + pkt.gso_size)
+
+
+cdef inline bint can_cut(const Port *port, const Packet *pkt) noexcept nogil:
+    """Return whether the device cuts the GSO frame itself: to do that, it must also do checksums.
+
+    PortCap's segmentation bits are OffloadFlag's, one place lower.
+    """
+    cdef uint32_t gso = pkt.offload & OFFLOAD_GSO
+    return (port.caps << 1) & gso == gso and port.caps & PORT_CAP_CSUM
 
 
 cdef uint32_t misfit(const Port *port, const Packet *pkt) noexcept nogil:
-    """Return why the port cannot take the packet (a DropReason), 0 if it can once its checksum is complete."""
-    cdef uint32_t gso = pkt.offload & OFFLOAD_GSO
+    """Return why the port cannot take the packet (a DropReason), 0 if it can once it is cut and its checksum complete.
+    """
     cdef uint32_t limit = port.max_frame_bytes
     cdef uint32_t length
     if not port.flags & PORT_UP:
         return DROP_TX_DOWN
-    # PortCap's segmentation bits are OffloadFlag's, one place lower; to segment, a device must also do checksums.
-    if gso and not ((port.caps << 1) & gso == gso and port.caps & PORT_CAP_CSUM):
-        return DROP_TX_NO_GSO
     length = wire_bytes(pkt)
     if length <= limit or (length <= limit + VLAN_BYTES and outer_tag(pkt)):
         return 0
@@ -162,21 +175,46 @@ cdef Packet *completed(Packet *pkt, PortStats *stats) noexcept nogil:
     return own
 
 
-cdef uint32_t port_prepare(Port *port, Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil:
+cdef void send_cut(Port *port, Packet *pkt, uint32_t forwarder, PortStats *stats) noexcept nogil:
+    """Cut a GSO frame and send the pieces; releases it."""
+    cdef Cut cut
+    cdef Packet *pieces[BATCH_MAX]
+    cdef uint32_t n
+    cdef uint32_t reason = <uint32_t>cut_begin(&cut, pkt)
+    stats.tx_segmented += reason == 0
+    while reason == 0 and not cut.done:
+        n = 0
+        while n < BATCH_MAX and not cut.done:
+            pieces[n] = cut_next(&cut)
+            if pieces[n] == NULL:
+                reason = DROP_OUT_OF_MEMORY      # of what is left: the first pieces go, as on a lossy wire
+                break
+            n += 1
+        if n:
+            port.tx(port, pieces, n, forwarder, stats)
+    if reason:
+        port_drop(pkt, reason, stats)
+    else:
+        packet_release(pkt)
+
+
+cdef void send_unusual(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder, PortStats *stats) noexcept nogil:
+    """Send a vector in which some packets must be changed or dropped, in order."""
     cdef uint32_t kept = 0
     cdef uint32_t i, reason
-    cdef uint32_t unusual = (port.flags & PORT_UP) == 0
     cdef Packet *pkt
     for i in range(n):
-        unusual |= (pkts[i].offload & (OFFLOAD_GSO | OFFLOAD_CSUM_PARTIAL)) | (pkts[i].length > port.max_frame_bytes)
-    if not unusual:
-        return n
-    for i in range(n):
-        # pkts[0:kept] fit the port, pkts[kept:i] are stale, pkts[i:n] are still to be looked at
+        # pkts[0:kept] fit the port and wait, pkts[kept:i] are stale, pkts[i:n] are still to be looked at
         pkt = pkts[i]
         reason = misfit(port, pkt)
         if reason:
             port_drop(pkt, reason, stats)
+            continue
+        if pkt.offload & OFFLOAD_GSO and not can_cut(port, pkt):
+            if kept:
+                port.tx(port, pkts, kept, forwarder, stats)
+            kept = 0
+            send_cut(port, pkt, forwarder, stats)
             continue
         if pkt.offload & OFFLOAD_CSUM_PARTIAL and not port.caps & PORT_CAP_CSUM:
             pkt = completed(pkt, stats)
@@ -184,7 +222,20 @@ cdef uint32_t port_prepare(Port *port, Packet **pkts, uint32_t n, PortStats *sta
                 continue
         pkts[kept] = pkt
         kept += 1
-    return kept
+    if kept:
+        port.tx(port, pkts, kept, forwarder, stats)
+
+
+cdef void port_send(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder) noexcept nogil:
+    cdef PortStats *stats = &port.stats[forwarder]
+    cdef uint32_t i
+    cdef uint32_t unusual = (port.flags & PORT_UP) == 0
+    for i in range(n):
+        unusual |= (pkts[i].offload & (OFFLOAD_GSO | OFFLOAD_CSUM_PARTIAL)) | (pkts[i].length > port.max_frame_bytes)
+    if unusual:
+        send_unusual(port, pkts, n, forwarder, stats)
+    elif n:
+        port.tx(port, pkts, n, forwarder, stats)
 
 
 cdef class PortHandle:
@@ -280,6 +331,7 @@ cdef class PortHandle:
             total.tx_bytes += one.tx_bytes
             total.tx_errors += one.tx_errors
             total.tx_calls += one.tx_calls
+            total.tx_segmented += one.tx_segmented
             total.multicast += one.multicast
             for reason in range(n_reasons):
                 total.drops[reason] += one.drops[reason]
@@ -297,6 +349,7 @@ cdef class PortHandle:
             "tx_errors": total.tx_errors,
             "tx_dropped": sum(drops.get(name, 0) for name in TX_DROPS),
             "tx_calls": total.tx_calls,
+            "tx_segmented": total.tx_segmented,
             "multicast": total.multicast,
             "drops": drops,
         }

@@ -1,7 +1,7 @@
 """PortRig: runs the rx and tx functions of port handles on the caller's thread, with a pool of its own.
 
 For tests and for trying a port by hand: no parser, no tables. What goes from one port to another passes
-`port_prepare` as in a forwarder.
+`port_send` as in a forwarder.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 from datapath.packet cimport (
     BATCH_MAX, Batch, Packet, PacketPool, packet_alloc, packet_release, pool_destroy, pool_init,
 )
-from datapath.ports.port cimport PortHandle, port_prepare
+from datapath.ports.port cimport PortHandle, port_send
 
 from datapath.ports.pipe import Offload
 from vslib.errors import ConfigError
@@ -51,11 +51,9 @@ cdef class PortRig:
         return n
 
     cdef void tx(self, PortHandle port, Packet **pkts, uint32_t n) noexcept:
-        """Prepare and send a vector; releases every packet."""
+        """Send a vector; releases every packet."""
         with nogil:
-            n = port_prepare(&port.port, pkts, n, &port.port.stats[self.forwarder])
-            if n:
-                port.port.tx(&port.port, pkts, n, self.forwarder, &port.port.stats[self.forwarder])
+            port_send(&port.port, pkts, n, self.forwarder)
 
     def receive_meta(self, PortHandle port not None) -> list[tuple[bytes, Offload]]:
         """Return what one rx call gives, each frame with its offload state. Raises OSError if the device is gone."""

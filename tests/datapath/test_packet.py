@@ -164,6 +164,12 @@ LENGTH = len(FRAMES["tcp"])
     vnet(NEEDS_CSUM, 2, 54, 1000, 34, 16),
     vnet(NEEDS_CSUM, ECN, 54, 1000, 34, 16),                # a flag without a type
     vnet(0, 77, 54, 1000),
+    vnet(NEEDS_CSUM, UDP_L4 | ECN, 42, 1000, 34, 6),        # datagrams have no CWR
+    vnet(NEEDS_CSUM, TCPV4, 54, 1000, 34, 6),               # TCP keeps its checksum at 16
+    vnet(NEEDS_CSUM, UDP_L4, 42, 1000, 34, 16),
+    vnet(NEEDS_CSUM, TCPV4, 54, 1000, LENGTH - 19, 16),     # no room for a TCP header
+    vnet(NEEDS_CSUM, TCPV4, LENGTH + 1, 1000, 34, 16),      # headers longer than the frame
+    vnet(0, 0, 0xFFFF),
 ])  # fmt: skip
 def test_a_lying_vnet_header_is_refused_and_leaves_no_offload(header: bytes) -> None:
     refused = packet()
@@ -177,7 +183,7 @@ def test_a_lying_vnet_header_is_refused_and_leaves_no_offload(header: bytes) -> 
     (vnet(NEEDS_CSUM, start=34, offset=16), PARTIAL),
     (vnet(NEEDS_CSUM, start=34, offset=LENGTH - 36), PARTIAL),
     (vnet(NEEDS_CSUM, TCPV4, 54, 1448, 34, 16), PARTIAL | TSO4),
-    (vnet(NEEDS_CSUM, TCPV6, 74, 1428, 34, 16), PARTIAL | TSO6),
+    (vnet(NEEDS_CSUM, TCPV6, 54, 1428, 34, 16), PARTIAL | TSO6),
     (vnet(NEEDS_CSUM, UDP_L4, 42, 1472, 34, 6), PARTIAL | USO),
     (vnet(NEEDS_CSUM, TCPV4 | ECN, 54, 1448, 34, 16), PARTIAL | TSO4 | OFFLOAD_ECN),
 ])  # fmt: skip
@@ -189,13 +195,13 @@ def test_vnet_header_is_read_and_written_alike(header: bytes, offload: int) -> N
     given_back = through.give_vnet()
     assert through.take_vnet(given_back) == 0
     assert through.offload == offload
-    if through.gso[0] and struct.unpack("=BBHHHH", header)[2] <= LENGTH:
+    if through.gso[0]:
         assert given_back == header
 
 
-@pytest.mark.parametrize("hint", [0, 1, 50, 0xFFFF])
+@pytest.mark.parametrize("hint", [0, 1, 50])
 def test_a_wrong_header_length_hint_is_accepted_and_replaced(hint: int) -> None:
-    """Linux refuses a hint beyond the frame, so what goes out has to be possible."""
+    """Linux gives what happens to lie together; what goes out is possible."""
     hinted = packet()
     assert hinted.take_vnet(vnet(NEEDS_CSUM, TCPV4, hint, 1000, 34, 16)) == 0
     assert struct.unpack("=BBHHHH", hinted.give_vnet())[2] == 54

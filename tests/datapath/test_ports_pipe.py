@@ -1,4 +1,4 @@
-"""PipePort and port_prepare: frames and offload state both ways, bounds, modes, drop reasons (PT.28, AC.31)."""
+"""PipePort and port_send: frames and offload state both ways, bounds, modes, drop reasons (PT.28, AC.31)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from datapath.ports.pipe import Offload, PipePort
 from datapath.ports.rig import PortRig
 from tests.datapath.frames import CSUM_PARTIAL, TSO4, TSO6, USO, checksum_ok, partial_tcp
+from tests.oracle.segment_naive import segments
 from vslib.errors import ConfigError, InternalError
 
 FRAME = bytes(range(60))
@@ -107,23 +108,23 @@ def test_partial_checksum_is_completed_for_an_output_without_it(rig):
 
 
 @pytest.mark.parametrize(
-    ("flag", "caps", "passes"),
+    ("flag", "caps", "whole"),
     [
         (TSO4, ["csum", "tso4"], True),
         (TSO4, ["tso4"], False),
         (TSO4, ["csum", "tso6", "uso"], False),
-        (TSO6, ["csum", "tso6"], True),
         (USO, ["csum", "uso"], True),
         (USO, ["csum", "tso4", "tso6"], False),
         (TSO4, [], False),
     ],
 )
-def test_gso_frames_go_only_where_they_can_be_segmented(rig, flag, caps, passes):
-    frame, offload = partial_tcp(b"x" * 4000, gso_size=1448)
+def test_gso_frames_stay_whole_only_where_they_can_be_segmented(rig, flag, caps, whole):
+    frame, offload = partial_tcp(b"x" * 4000, gso_size=1000, proto=17 if flag == USO else 6)
     with PipePort("a", caps=caps) as port:
-        rig.send(port, [frame], offload._replace(flags=CSUM_PARTIAL | flag))
-        assert len(port.take()) == passes
-        assert port.stats()["drops"] == ({} if passes else {"tx_no_gso": 1})
+        rig.send(port, [frame], offload)
+        assert port.take_meta() == [(frame, offload)] if whole else len(port.take()) == 4
+        assert port.stats()["drops"] == {}
+        assert port.stats()["tx_segmented"] == (not whole)
 
 
 @pytest.mark.parametrize(
@@ -335,17 +336,24 @@ def test_a_pipe_equals_two_bounded_lists(size, steps):
 CAP_OF_FLAG = {TSO4: "tso4", TSO6: "tso6", USO: "uso"}
 
 
-def naive_prepare(frame: bytes, offload: Offload, caps: set[str], mtu: int) -> str:
-    """Return what must become of a frame: "sent", "completed" or the reason of the drop."""
+def naive_send(frame: bytes, offload: Offload, caps: set[str], mtu: int) -> str:
+    """Return what must become of a frame: "sent", "completed", "cut" or the reason of the drop."""
     gso = offload.flags & (TSO4 | TSO6 | USO)
-    if gso and not {"csum", CAP_OF_FLAG[gso]} <= caps:
-        return "tx_no_gso"
     tag = 4 if frame[12:14] in (b"\x81\x00", b"\x88\xa8") else 0
     headers = offload.csum_start + (8 if offload.flags & USO else 20)
     longest = min(len(frame), headers + offload.gso_size) if gso else len(frame)
     if longest > mtu + 14 + tag:
         return "tx_too_long"
+    if gso and not {"csum", CAP_OF_FLAG[gso]} <= caps:
+        return "cut"
     return "completed" if offload.flags & CSUM_PARTIAL and "csum" not in caps else "sent"
+
+
+def naive_sent(frame: bytes, offload: Offload, fate: str) -> list[bytes | None]:
+    """Return the frames that must leave, None for one with another checksum."""
+    if fate == "cut":
+        return list(segments(frame, offload.gso_size))
+    return [frame if fate == "sent" else None]
 
 
 @st.composite
@@ -364,22 +372,26 @@ def prepared_frames(draw):
     caps=st.sets(st.sampled_from(["csum", "tso4", "tso6", "uso"])),
     mtu=st.sampled_from([68, 1000, 1027, 1028, 1040, 1500]),
 )
-def test_preparing_a_vector_equals_judging_each_frame_alone(frames, caps, mtu):
+def test_sending_a_vector_equals_judging_each_frame_alone(frames, caps, mtu):
     rig = PortRig()
     with PipePort("a") as source, PipePort("b", caps=caps, mtu=mtu) as target:
         for frame, offload in frames:
             source.inject(frame, offload)
         rig.forward(source, target)
-        fates = [naive_prepare(frame, offload, caps, mtu) for frame, offload in frames]
+        fates = [naive_send(frame, offload, caps, mtu) for frame, offload in frames]
         sent = target.take_meta()
-        expected = [(pair, fate) for pair, fate in zip(frames, fates, strict=True) if not fate.startswith("tx_")]
+        passed = [(pair, fate) for pair, fate in zip(frames, fates, strict=True) if not fate.startswith("tx_")]
+        expected = [one for (frame, offload), fate in passed for one in naive_sent(frame, offload, fate)]
         assert len(sent) == len(expected)
-        for (got, state), ((frame, offload), fate) in zip(sent, expected, strict=True):
-            if fate == "sent":
-                assert (got, state) == (frame, offload)
-            else:
+        for (got, state), frame in zip(sent, expected, strict=True):
+            if frame is None:
                 assert checksum_ok(got)
                 assert not state.flags & CSUM_PARTIAL
+            else:
+                assert got == frame
+        assert [pair for pair in sent if pair[1].flags & CSUM_PARTIAL] == [
+            pair for pair, fate in passed if fate == "sent" and pair[1].flags
+        ]
         drops = {name: fates.count(name) for name in set(fates) if name.startswith("tx_")}
         assert target.stats()["drops"] == drops
     assert rig.in_use == 0
