@@ -124,6 +124,7 @@ cdef class Core:
     cdef list threads
     cdef bint made                     # completion_fd is ours: __dealloc__ also runs when the arguments were refused
     cdef set attached                  # handles that forwarders point into: a datapath may be dropped without stop()
+    cdef uint32_t executing            # frames given to `execute` that are not known to be done
     cdef object collecting             # lock: whoever waits for completions is the only one to take them, so that
                                        # none is missed
 
@@ -246,6 +247,7 @@ cdef class Core:
             request = <Request> command.request
             Py_DECREF(request)
             request.remaining -= 1
+            self.executing -= command.kind == CMD_EXECUTE
             request.failed = request.failed or command.status != 0
             take_rows(command, request.rows)
             command_free(command)
@@ -365,6 +367,10 @@ cdef class Core:
         """
         return self.post_barrier(callback).remaining == 0
 
+    def executed(self) -> bool:
+        """Return whether every frame given to `execute` is known to be done."""
+        return self.executing == 0
+
     def call_soon(self, callback) -> None:
         """Let `run_callbacks` call `callback` with what else has finished."""
         self.ready.append(callback)
@@ -424,6 +430,7 @@ cdef class Core:
         command.in_port = in_port
         command.hook_ctx = hook.ctx
         command.translate = hook.translate
+        self.executing += 1
         self.post(0, command, Request(None, hook))
 
     # ---- settings and counters ----

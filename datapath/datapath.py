@@ -172,10 +172,15 @@ class Datapath:
         if self._core.barrier(callback):
             self._core.call_soon(callback)
 
-    def barrier_pending(self) -> asyncio.Future[None] | None:
-        """Send a barrier and return what ends when each forwarder has passed it, None when that is so already;
-        somebody must call ``run_callbacks``.
+    def tables_barrier(self) -> asyncio.Future[None] | None:
+        """Return what ends when frames given to ``execute`` have been sent and every frame received from then on is
+        handled with the tables as they are published now; None when that is so already, as mostly.
+
+        Unlike ``barrier`` it does not wait for frames that were received before, and which no flood can thus hold it up
+        with; those of one batch may still be on their way. Somebody must call ``run_callbacks``.
         """
+        if self._core.executed():
+            return None
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._core.barrier(lambda: None if passed.done() else passed.set_result(None)):
             return None
@@ -183,8 +188,8 @@ class Datapath:
 
     async def barrier_async(self) -> None:
         """Return when each forwarder has passed a barrier; somebody must call ``run_callbacks``."""
-        passed = self.barrier_pending()
-        if passed is not None:
+        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._core.barrier(lambda: None if passed.done() else passed.set_result(None)):
             await passed
 
     def barrier_wait(self) -> None:

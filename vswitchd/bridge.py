@@ -281,10 +281,10 @@ class Bridge:
         await counted
 
     def barrier(self) -> Awaitable[None] | None:
-        """Return what ends when every forwarder uses the tables of now and packet-outs so far are done; None when that
-        is so already.
+        """Return what ends when packet-outs so far are done and every frame received from then on meets the tables of
+        now; None when that is so already.
         """
-        return self.core.datapath.barrier_pending()
+        return self.core.datapath.tables_barrier()
 
     def flow_removed_ready(self, removed: list[RemovedFlow]) -> None:
         """Collect the final counts of removed flows from the forwarders, then send the flow-removed messages."""

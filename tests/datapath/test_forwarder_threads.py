@@ -63,6 +63,43 @@ def test_barrier_waits_for_frames_given_to_execute():
             assert r.taken() == [(1, frame(sport=n))]
 
 
+@pytest.mark.parametrize("n_forwarders", [1, 2])
+def test_frames_received_after_a_table_barrier_meet_the_new_tables_and_it_waits_for_no_flood(n_forwarders):  # MS.36
+    flood = [frame(sport=n) for n in range(2000)]
+    with rig(n_forwarders, inline=False, n_ports=4) as r:
+        r.dp.flow_limit = 100
+        r.hook.set_bank(1, [rule(tp_src=b"\xff\xff"), rule()])
+        r.hook.set_bank(2, [rule(out(3))])
+        r.pipes[1].loop(flood)
+        wait_for(lambda: r.dp.stats()["misses"] > 5000)
+        for n in range(500):
+            new = 3 + n % 2
+            r.hook.set_bank(2, [rule(out(new))])
+            assert r.dp.tables_barrier() is None  # no command, so no wait
+            assert r.pipes[2].inject(F)
+            sent = []
+            wait_for(lambda sent=sent: sent.extend(r.taken()) or sent)
+            assert sent == [(new, F)]
+        r.pipes[1].loop([])
+
+
+def test_table_barrier_waits_for_frames_given_to_execute():  # MS.36
+    async def ask(r):
+        hook = GivenHook(r.hook, [out(1)], 1)
+        asyncio.get_running_loop().add_reader(r.dp.completion_fd, r.dp.run_callbacks)
+        for n in range(100):
+            r.dp.execute(frame(sport=n), 2, hook)
+            await r.dp.tables_barrier()
+            assert r.taken() == [(1, frame(sport=n))]
+            assert r.dp.tables_barrier() is None
+        asyncio.get_running_loop().remove_reader(r.dp.completion_fd)
+
+    with rig(2, inline=False) as r:
+        r.pipes[3].loop([F])
+        asyncio.run(ask(r))
+        r.pipes[3].loop([])
+
+
 def test_no_wake_up_is_lost():
     with rig(1, inline=False) as r:
         r.hook.set_bank(1, [rule(out(2))])
