@@ -10,9 +10,8 @@ from datapath.classify cimport flow_is_current, frame_run
 from datapath.execute cimport sender_attach, sender_detach
 from datapath.forwarder cimport SLICE, Forwarder
 from datapath.mailbox cimport (
-    CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_STOP, CMD_SWEEP, FIRST_SLICED,
-    N_COMMAND_KINDS, Command,
-    DumpRow, mailbox_complete, stack_take_all,
+    CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_LEAVE, CMD_RECEIVE, CMD_STOP, CMD_SWEEP,
+    FIRST_SLICED, N_COMMAND_KINDS, Command, DumpRow, mailbox_complete, stack_take_all,
 )
 from datapath.megaflow cimport Megaflow, Subtable, classifier_reap, classifier_remove, megaflow_push
 from datapath.rx_ports cimport rx_ports_add, rx_ports_remove, rx_ports_rewatch
@@ -25,17 +24,23 @@ ctypedef void (*VisitFn)(Forwarder *fwd, Command *command, Megaflow *flow) noexc
 # ---- done at once ----
 
 cdef int run_attach(Forwarder *fwd, Command *command) noexcept nogil:
-    if sender_attach(&fwd.sender, command.port):
-        return -1
-    if command.receives and rx_ports_add(&fwd.rx, command.port, fwd.now_ns):
-        sender_detach(&fwd.sender, command.port.port_no)
-        return -1
-    return 0
+    return sender_attach(&fwd.sender, command.port)
 
 
 cdef int run_detach(Forwarder *fwd, Command *command) noexcept nogil:
-    rx_ports_remove(&fwd.rx, command.port)
+    cdef uint32_t queue
+    for queue in range(command.port.n_rxq):
+        rx_ports_remove(&fwd.rx, command.port, queue)
     sender_detach(&fwd.sender, command.port.port_no)
+    return 0
+
+
+cdef int run_receive(Forwarder *fwd, Command *command) noexcept nogil:
+    return rx_ports_add(&fwd.rx, command.port, command.queue, fwd.now_ns)
+
+
+cdef int run_leave(Forwarder *fwd, Command *command) noexcept nogil:
+    rx_ports_remove(&fwd.rx, command.port, command.queue)
     return 0
 
 
@@ -66,6 +71,8 @@ for _kind in range(N_COMMAND_KINDS):
     RUN[<int> _kind] = begin_sliced
 RUN[<int> CMD_ATTACH] = run_attach
 RUN[<int> CMD_DETACH] = run_detach
+RUN[<int> CMD_RECEIVE] = run_receive
+RUN[<int> CMD_LEAVE] = run_leave
 RUN[<int> CMD_BARRIER] = run_barrier
 RUN[<int> CMD_STOP] = run_stop
 RUN[<int> CMD_EXECUTE] = run_execute

@@ -15,26 +15,28 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from datapath.act cimport ActOp
-from datapath.atomic cimport load_relaxed
+from datapath.atomic cimport load_relaxed, store_relaxed
 from datapath.drops cimport DROP_MISS_NO_BRIDGE, N_DROP_REASONS
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.forwarder cimport (
-    Forwarder, forwarder_destroy, forwarder_init, forwarder_loop, forwarder_step, monotonic_ns,
+    Forwarder, cycles_now, forwarder_destroy, forwarder_init, forwarder_loop, forwarder_step, monotonic_ns,
 )
 from datapath.mailbox cimport (
-    CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_STOP, CMD_SWEEP, Command, DumpRow,
-    Stack, command_free,
-    command_new, fd_drain, fd_signal, mailbox_passed, mailbox_post, stack_take_all,
+    CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_LEAVE, CMD_RECEIVE, CMD_STOP, CMD_SWEEP,
+    Command, DumpRow, Stack, command_free, command_new, fd_drain, fd_signal, mailbox_passed, mailbox_post,
+    stack_take_all,
 )
 from datapath.packet cimport LARGE_FRAME_MAX, Packet
 from datapath.ports.port cimport FORWARDERS_MAX, PORTS_MAX, PortHandle
 from datapath.upcall cimport ExecuteHook, MissHandler, MissHook, Tags, Translation
 
+import os
 import threading
 
 from datapath.drops import DROP_NAMES
 from vslib.clock import CLOCK
 from vslib.errors import ConfigError, InternalError
+from vslib.vlog import Module
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -53,10 +55,11 @@ cdef extern from "<poll.h>" nogil:
     enum: POLLIN
 
 cdef enum:
-    CACHE_LINE = 64
+    LINES_BYTES = 128          # two cache lines, which processors fetch in pairs
     SAME_CLOCK_NS = 1000000    # a smaller difference between vslib's clock and the host's is the time it took to read
                                # both
 
+log = Module("dpif_netdev")
 
 
 # ---- before ofproto has come: every packet is dropped ----
@@ -122,6 +125,7 @@ cdef class Core:
     cdef readonly int completion_fd    # readable while `done` or `ready` hold something
     cdef list ready                    # callbacks of finished requests
     cdef list threads
+    cdef readonly list cpus            # by forwarder: the processor that its thread stays on, None = any
     cdef bint made                     # completion_fd is ours: __dealloc__ also runs when the arguments were refused
     cdef set attached                  # handles that forwarders point into: a datapath may be dropped without stop()
     cdef uint32_t executing            # frames given to `execute` that are not known to be done
@@ -129,8 +133,6 @@ cdef class Core:
                                        # none is missed
 
     def __cinit__(self, uint32_t n_forwarders, bint inline=False):
-        cdef size_t n_bytes = (sizeof(Forwarder) + CACHE_LINE - 1) & ~<size_t> (CACHE_LINE - 1)
-        cdef uint32_t i
         self.completion_fd = -1
         self.made = True
         if not 0 < n_forwarders <= FORWARDERS_MAX:
@@ -138,27 +140,41 @@ cdef class Core:
         self.inline = inline
         self.ready = []
         self.threads = []
+        self.cpus = []
         self.attached = set()
         self.collecting = threading.Lock()
         self.handler = MissHandler(NULL, no_translate, no_credit, no_release, no_punt, no_version, all_affected)
         self.completion_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         if self.completion_fd < 0:
             raise OSError("no event descriptor")
-        for i in range(n_forwarders):
-            self.fwds[i] = <Forwarder *> aligned_alloc(CACHE_LINE, n_bytes)
-            if self.fwds[i] == NULL:
-                raise MemoryError
-            self.n_forwarders = i + 1
-            if forwarder_init(self.fwds[i], i, &self.handler, &self.done, self.completion_fd):
-                raise MemoryError
+        for _ in range(n_forwarders):
+            self.make_forwarder()
+
+    cdef int make_forwarder(self) except -1:
+        """Add a forwarder behind the others."""
+        cdef size_t n_bytes = (sizeof(Forwarder) + LINES_BYTES - 1) // LINES_BYTES * LINES_BYTES
+        cdef uint32_t i = self.n_forwarders
+        self.fwds[i] = <Forwarder *> aligned_alloc(LINES_BYTES, n_bytes)
+        if self.fwds[i] == NULL:
+            raise MemoryError
+        self.n_forwarders = i + 1
+        self.cpus.append(None)
+        if forwarder_init(self.fwds[i], i, &self.handler, &self.done, self.completion_fd):
+            raise MemoryError
+        return 0
+
+    cdef void free_forwarder(self) noexcept:
+        """Free the last forwarder, with commands that nobody will run or collect any more."""
+        cdef Forwarder *fwd = self.fwds[self.n_forwarders - 1]
+        self.n_forwarders -= 1
+        drop_commands(stack_take_all(&fwd.box.inward))
+        drop_commands(fwd.sweeps)
+        forwarder_destroy(fwd)
+        free(fwd)
 
     def __dealloc__(self):
-        cdef uint32_t i
-        for i in range(self.n_forwarders):
-            drop_commands(stack_take_all(&self.fwds[i].box.inward))
-            drop_commands(self.fwds[i].sweeps)
-            forwarder_destroy(self.fwds[i])
-            free(self.fwds[i])
+        while self.n_forwarders:
+            self.free_forwarder()
         drop_commands(stack_take_all(&self.done))
         if self.made and self.completion_fd >= 0:
             close(self.completion_fd)
@@ -190,8 +206,54 @@ cdef class Core:
 
     def _run(self, uint32_t number) -> None:
         cdef Forwarder *fwd = self.fwds[number]
+        cpu = self.cpus[number]
+        if cpu is not None:
+            try:
+                os.sched_setaffinity(0, {cpu})     # of this thread
+            except OSError as error:
+                log.warn("forwarder %d cannot run on core %d (%s)", number, cpu, error.strerror)
         with nogil:
             forwarder_loop(fwd)
+
+    def resize(self, uint32_t n_forwarders) -> None:
+        """Have so many forwarders from now on, each of which may send to every port; not while threads run.
+
+        Ports that a forwarder received from which is no longer there are received from by nobody. Raises ConfigError
+        for a bad number, MemoryError (then there are fewer).
+        """
+        if not 0 < n_forwarders <= FORWARDERS_MAX:
+            raise ConfigError(f"{n_forwarders} forwarders are not in 1..{FORWARDERS_MAX}")
+        if self.running:
+            raise InternalError("the number of forwarders cannot change while they run")
+        self.flush()
+        while self.n_forwarders > n_forwarders:
+            self.free_forwarder()
+            self.cpus.pop()
+        while self.n_forwarders < n_forwarders:
+            self.make_forwarder()
+            for handle in self.attached:
+                self.attach_to(handle, self.n_forwarders - 1)
+
+    def set_cpus(self, cpus: list[int | None]) -> None:
+        """Choose the processor that each forwarder's thread stays on once it is started, None = any."""
+        if len(cpus) != self.n_forwarders:
+            raise InternalError(f"{len(cpus)} processors for {self.n_forwarders} forwarders")
+        self.cpus[:] = cpus
+
+    def set_polling(self, uint32_t number, bint always, uint64_t max_sleep_ns) -> None:
+        """Let a forwarder never wait for news (see polling.pxd), but sleep up to max_sleep_ns when it has little to do.
+
+        Raises ConfigError if there is no such forwarder.
+        """
+        cdef Forwarder *fwd = self.forwarder(number)
+        store_relaxed(&fwd.polling.always, always)
+        store_relaxed(&fwd.polling.max_sleep_ns, max_sleep_ns if always else 0)
+        self.wait(self.post(number, self.new_command(CMD_BARRIER), Request()))     # one that sleeps wakes up
+
+    cdef Forwarder *forwarder(self, uint32_t number) except NULL:
+        if number >= self.n_forwarders:
+            raise ConfigError(f"no forwarder {number}")
+        return self.fwds[number]
 
     def stop(self) -> None:
         """End the threads, finish what is in the mailboxes, push the last counts and let go of all megaflows."""
@@ -317,37 +379,70 @@ cdef class Core:
             rounds += busy != 0
         return rounds
 
-    def attach(self, PortHandle handle not None, uint32_t number, uint32_t receiver) -> None:
-        """Give a port its number and hand it to all forwarders, `receiver` to receive from it.
+    def attach(self, PortHandle handle not None, uint32_t number) -> None:
+        """Give a port its number and let all forwarders send to it; none receives from it yet.
 
         Raises MemoryError (nothing is attached).
         """
         cdef Request request = Request(None, handle)
-        cdef Command *command
         if number >= PORTS_MAX:
             raise ConfigError(f"port number {number} is not below {PORTS_MAX}")
         handle.port.port_no = number
-        handle.port.rx_forwarder = receiver
         handle.attached = True
         self.attached.add(handle)
         for i in range(self.n_forwarders):
-            command = self.new_command(CMD_ATTACH)
-            command.port = &handle.port
-            command.receives = <uint32_t> i == receiver
-            self.post(i, command, request)
+            self.post_port(CMD_ATTACH, handle, 0, i, request)
         self.wait(request)
         if request.failed:
             self.detach(handle)
             raise MemoryError
 
+    cdef int attach_to(self, PortHandle handle, uint32_t number) except -1:
+        """Let one more forwarder send to an attached port."""
+        cdef Request request = Request(None, handle)
+        self.post_port(CMD_ATTACH, handle, 0, number, request)
+        self.wait(request)
+        if request.failed:
+            raise MemoryError
+        return 0
+
+    cdef int post_port(self, uint32_t kind, PortHandle handle, uint32_t queue, uint32_t number,
+                       Request request) except -1:
+        cdef Command *command = self.new_command(kind)
+        command.port = &handle.port
+        command.queue = queue
+        self.post(number, command, request)
+        return 0
+
+    def receive(self, PortHandle handle not None, uint32_t queue, uint32_t number) -> None:
+        """Let a forwarder receive from a queue of an attached port, from which no other does.
+
+        Raises ConfigError if there is no such queue or forwarder, MemoryError.
+        """
+        cdef Request request = Request(None, handle)
+        self.forwarder(number)
+        if queue >= handle.port.n_rxq:
+            raise ConfigError(f"port {handle.name} has no queue {queue}")
+        self.post_port(CMD_RECEIVE, handle, queue, number, request)
+        self.wait(request)
+        if request.failed:
+            raise MemoryError
+
+    def leave(self, PortHandle handle not None, uint32_t queue, uint32_t number) -> None:
+        """Let a forwarder receive from a queue no longer; on return what it received from there has been sent.
+
+        So another may go on, and packets keep their order.
+        """
+        cdef Request request = Request(None, handle)
+        self.forwarder(number)
+        self.post_port(CMD_LEAVE, handle, queue, number, request)
+        self.wait(request)
+
     def detach(self, PortHandle handle not None) -> None:
         """Take a port from all forwarders; on return none uses it any more."""
         cdef Request request = Request(None, handle)
-        cdef Command *command
         for i in range(self.n_forwarders):
-            command = self.new_command(CMD_DETACH)
-            command.port = &handle.port
-            self.post(i, command, request)
+            self.post_port(CMD_DETACH, handle, 0, i, request)
         self.wait(request)
         handle.attached = False
         self.attached.discard(handle)
@@ -443,10 +538,7 @@ cdef class Core:
 
     def forwarder_stats(self, uint32_t number) -> dict:
         """Return the counters of one forwarder; drops and orphans map the reasons that have occurred to packets."""
-        cdef Forwarder *fwd
-        if number >= self.n_forwarders:
-            raise ConfigError(f"no forwarder {number}")
-        fwd = self.fwds[number]
+        cdef Forwarder *fwd = self.forwarder(number)
         return {
             "packets": fwd.stats.packets,
             "exact_hits": fwd.stats.exact_hits,
@@ -457,6 +549,7 @@ cdef class Core:
             "lost": fwd.stats.lost,
             "batches": fwd.stats.batches,
             "sleeps": fwd.stats.sleeps,
+            "busy_cycles": fwd.stats.busy_cycles,
             "asleep": bool(load_relaxed(&fwd.box.asleep)),
             "n_flows": fwd.classifier.n,
             "n_masks": fwd.classifier.n_subtables,
@@ -466,6 +559,10 @@ cdef class Core:
             "drops": named(fwd.sender.drops),
             "orphans": named(fwd.sender.orphans),
         }
+
+    def cycles(self) -> int:
+        """Return the processor's time stamp counter, in which `busy_cycles` are."""
+        return cycles_now()
 
 
 cdef void drop_commands(Command *command) noexcept:

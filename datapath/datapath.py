@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datapath.core import Core
+from datapath.rx_queues import RxQueues
 from vslib.clock import CLOCK
 from vslib.errors import ConfigError
 
 NS_PER_MS = 1_000_000
 FIRST_PORT = 1  # 0 is the datapath's own name
 PORTS_MAX = 65536
-NOBODY = 0xFFFFFFFF  # no forwarder receives from a port
 DEFAULT_MAX_IDLE_MS = 10_000
 DEFAULT_FLOW_LIMIT = 200_000
 
@@ -28,6 +28,7 @@ SUMMED = (
     *("packets", "exact_hits", "masked_hits", "misses", "retranslations", "uncached", "lost", "evicted"),
     *("n_flows", "n_masks", "buffers_in_use"),
 )
+GROWING = SUMMED[:8]  # those that never fall, also when a forwarder goes
 
 Octets = bytes  # MegaflowRow has a member of that name
 Callback = Callable[[], object]
@@ -66,10 +67,13 @@ class Datapath:
     def __init__(self, n_forwarders: int | None = None, inline: bool = False) -> None:
         count = n_forwarders if n_forwarders is not None else 1 if inline else default_forwarders()
         self._core: Any = Core(count, inline)
+        self._default_count = count
+        self.rx = RxQueues(self._core)
+        self._polls = (False, 0)
+        self._retired = dict.fromkeys(GROWING, 0)  # of forwarders that have gone
         self._ports: dict[int, Any] = {}
         self._drops_before: dict[int, dict[str, int]] = {}  # what a port's handle had counted when it was attached
         self._drops_retired: dict[str, int] = {}  # of ports that have gone
-        self._held = False
         self._flow_limit = DEFAULT_FLOW_LIMIT
         self.max_idle_ms = DEFAULT_MAX_IDLE_MS
         self.flow_limit = DEFAULT_FLOW_LIMIT
@@ -98,12 +102,48 @@ class Datapath:
         """Whether forwarder threads run."""
         return bool(self._core.running)
 
+    def set_forwarders(self, cpus: Sequence[int] | None, max_sleep_us: int = 0) -> None:
+        """Have one forwarder for each of these processors, which stays there and never waits for packets.
+
+        None: as many as at the start, on any processor, sleeping while nothing comes. max_sleep_us: how long one with
+        little to do may sleep at a time, 0 = it never does; with None it has no effect. When their number or place
+        changes all forwarders stop for a moment, with packets waiting at their ports, and megaflows are learned anew.
+        Raises ConfigError for a number of processors that is not in 1..16.
+        """
+        places: list[int | None] = list(cpus) if cpus is not None else [None] * self._default_count
+        if places != self._core.cpus:
+            self._replace_forwarders(places)
+            self._polls = (False, 0)
+        polls = (cpus is not None, 1000 * max_sleep_us if cpus is not None else 0)
+        if polls != self._polls:
+            self._polls = polls
+            for i in range(self.n_forwarders):
+                self._core.set_polling(i, *polls)
+
+    def _replace_forwarders(self, places: list[int | None]) -> None:
+        was_running = self.running
+        self.rx.release()
+        self._core.stop()
+        for i in range(len(places), self.n_forwarders):
+            gone = self._core.forwarder_stats(i)
+            add_counts(self._retired, {name: gone[name] for name in GROWING})
+            add_counts(self._drops_retired, gone["orphans"])
+        self._core.resize(len(places))
+        self._core.set_cpus(places)
+        for i in range(len(places)):
+            self._core.set_polling(i, False, 0)
+        self.flow_limit = self._flow_limit
+        if was_running:
+            self._core.start()
+        self.rx.forwarders_changed([i if cpu is None else cpu for i, cpu in enumerate(places)])
+
     # -- ports
 
-    def add_port(self, handle: Any, port_no: int | None = None) -> int:
+    def add_port(self, handle: Any, port_no: int | None = None, affinity: Mapping[int, int] | None = None) -> int:
         """Attach a PortHandle; returns its number (the lowest free one from 1, or port_no).
 
-        Raises ConfigError for a number that is taken or out of range, and for a handle that is attached or closed.
+        affinity: cores that shall receive from its queues, by queue. Raises ConfigError for a number that is taken or
+        out of range, and for a handle that is attached or closed.
         """
         if handle.attached or handle.is_closed:
             raise ConfigError(f"port {handle.name} is {'attached already' if handle.attached else 'closed'}")
@@ -111,9 +151,10 @@ class Datapath:
         if number in self._ports or not FIRST_PORT <= number < PORTS_MAX:
             raise ConfigError(f"port number {number} is {'taken' if number in self._ports else 'out of range'}")
         before = dict(handle.stats()["drops"])
-        self._core.attach(handle, number, NOBODY if self._held else self._least_loaded())
+        self._core.attach(handle, number)
         self._drops_before[number] = before
         self._ports[number] = handle
+        self.rx.add(number, handle, affinity or {})
         return number
 
     def del_port(self, port_no: int) -> None:
@@ -124,17 +165,13 @@ class Datapath:
         handle = self._port(port_no)
         self._core.detach(handle)
         del self._ports[port_no]
+        self.rx.remove(port_no)
         add_counts(self._drops_retired, handle.stats()["drops"])
         add_counts(self._drops_retired, self._drops_before.pop(port_no), -1)
 
     def hold(self, held: bool) -> None:
         """Receive from no port from now on (held), or from all again: for a start that waits for its flows (MG.10)."""
-        if held == self._held:
-            return
-        self._held = held
-        for number, handle in self._ports.items():
-            self._core.detach(handle)
-            self._core.attach(handle, number, NOBODY if held else self._least_loaded())
+        self.rx.hold(held)
 
     def port_stats(self, port_no: int) -> dict[str, Any]:
         """Return the counters of a port (see PortHandle.stats). Raises ConfigError if there is none."""
@@ -156,10 +193,6 @@ class Datapath:
         while number in self._ports:
             number += 1
         return number
-
-    def _least_loaded(self) -> int:
-        loads = [self._core.forwarder_stats(i)["n_rx_ports"] for i in range(self.n_forwarders)]
-        return loads.index(min(loads))
 
     # -- barriers and commands
 
@@ -263,6 +296,7 @@ class Datapath:
         for one in each:
             add_counts(drops, one["orphans"])
         result: dict[str, Any] = {name: sum(one[name] for one in each) for name in SUMMED}
+        add_counts(result, self._retired)
         result["hits"] = result["exact_hits"] + result["masked_hits"]
         result["drops"] = {reason: count for reason, count in drops.items() if count}
         result["forwarders"] = each

@@ -19,6 +19,7 @@ from datapath.hash cimport HashSecret
 from datapath.mailbox cimport Command, Mailbox, Stack
 from datapath.megaflow cimport Classifier, Megaflow
 from datapath.packet cimport BATCH_MAX, Batch, Packet, PacketPool
+from datapath.polling cimport Polling
 from datapath.rx_ports cimport RxPorts
 from datapath.upcall cimport MissHandler, Translation
 
@@ -38,6 +39,7 @@ cdef struct ForwarderStats:
     uint64_t lost              # translations that could not run: the packet was dropped
     uint64_t batches
     uint64_t sleeps
+    uint64_t busy_cycles       # of the time stamp counter, spent on batches that had packets
 
 cdef struct Group:             # packets of one batch that run one program
     Megaflow *flow             # NULL: an uncached translation
@@ -52,6 +54,7 @@ cdef struct Forwarder:
     uint32_t number
     MissHandler *handler
     RxPorts rx
+    Polling polling
     Mailbox box
     Command *sweeps            # sliced commands at work, oldest first
     uint64_t stopping          # set by CMD_STOP
@@ -85,3 +88,4 @@ cdef void forwarder_loop(Forwarder *fwd) noexcept nogil      # until CMD_STOP
 # inline use.
 cdef uint32_t forwarder_step(Forwarder *fwd, int64_t now_ns, bint receive_too) noexcept nogil
 cdef int64_t monotonic_ns() noexcept nogil
+cdef uint64_t cycles_now() noexcept nogil      # the processor's time stamp counter; nanoseconds where there is none

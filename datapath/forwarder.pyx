@@ -1,10 +1,10 @@
 """The loop of a forwarding thread: see forwarder.pxd. `forwarder_loop` is the only long `with nogil` of the switch."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from datapath.act cimport actbuf_free, actbuf_init
-from datapath.atomic cimport load_acquire, load_ptr, store_relaxed
+from datapath.atomic cimport load_acquire, load_ptr, load_relaxed, store_relaxed
 from datapath.classify cimport batch_run
 from datapath.commands cimport commands_run, commands_slice
 from datapath.execute cimport sender_destroy, sender_init
@@ -14,10 +14,9 @@ from datapath.hash cimport HASH_SECRET_WORDS, HashSecret
 from datapath.mailbox cimport Stack, mailbox_destroy, mailbox_fall_asleep, mailbox_init, mailbox_wake_up
 from datapath.megaflow cimport classifier_destroy, classifier_init
 from datapath.packet cimport pool_destroy, pool_init
-from datapath.ports.port cimport Port
-from datapath.rx_ports cimport (
-    SPIN_NS, RxPort, rx_port_cool, rx_port_failed, rx_ports_destroy, rx_ports_init, rx_ports_wait,
-)
+from datapath.polling cimport SPIN_NS, polling_goes_on, polling_init, polling_load_sleep, polling_packets
+from datapath.ports.port cimport Port, RxQueueStats
+from datapath.rx_ports cimport RxPort, rx_port_cool, rx_port_failed, rx_ports_destroy, rx_ports_init, rx_ports_wait
 from datapath.upcall cimport MissHandler
 
 cdef extern from "<time.h>" nogil:
@@ -25,7 +24,27 @@ cdef extern from "<time.h>" nogil:
         long tv_sec
         long tv_nsec
     int clock_gettime(int clock, timespec *ts)
+    int clock_nanosleep(int clock, int flags, const timespec *span, timespec *left)
     enum: CLOCK_MONOTONIC
+
+cdef extern from "<sys/prctl.h>" nogil:
+    int prctl(int option, unsigned long value)
+    enum: PR_SET_TIMERSLACK
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+    #define cyvs_cycles() __builtin_ia32_rdtsc()
+    #else
+    #include <time.h>
+    static inline unsigned long long cyvs_cycles(void) {
+        struct timespec ts;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+    }
+    #endif
+    """
+    uint64_t cyvs_cycles() nogil
 
 cdef extern from "<sys/random.h>" nogil:
     ssize_t getrandom(void *buf, size_t n_bytes, unsigned int flags)
@@ -38,6 +57,10 @@ cdef int64_t monotonic_ns() noexcept nogil:
     cdef timespec ts
     clock_gettime(CLOCK_MONOTONIC, &ts)
     return <int64_t> ts.tv_sec * NS_PER_S + ts.tv_nsec
+
+
+cdef uint64_t cycles_now() noexcept nogil:
+    return cyvs_cycles()
 
 
 # ---- life ----
@@ -55,6 +78,7 @@ cdef int forwarder_init(Forwarder *fwd, uint32_t number, MissHandler *handler, S
     fwd.handler = handler
     fwd.rx.epoll_fd = fwd.box.wake_fd = -1
     draw_secret(&fwd.secret)
+    polling_init(&fwd.polling)
     classifier_init(&fwd.classifier, &fwd.secret, handler)
     if pool_init(&fwd.pool, POOL_SMALL, POOL_LARGE) or flow_cache_init(&fwd.cache) or frame_cache_init(&fwd.frames):
         return -1
@@ -79,9 +103,11 @@ cdef void forwarder_destroy(Forwarder *fwd) noexcept nogil:
 # ---- the loop ----
 
 cdef uint32_t receive(Forwarder *fwd, RxPort *rx) noexcept nogil:
-    """One batch from one port, run to its end; the number of packets."""
+    """One batch from one queue, run to its end; the number of packets."""
     cdef Port *port = rx.port
-    cdef int n = port.rx(port, &fwd.pool, &fwd.batch, &port.stats[fwd.number])
+    cdef RxQueueStats *load = &port.rxq_stats[rx.queue]
+    cdef uint64_t cycles = cyvs_cycles()
+    cdef int n = port.rx(port, rx.queue, &fwd.pool, &fwd.batch, &port.stats[fwd.number])
     if n < 0:
         rx_port_failed(&fwd.rx, rx)
         return 0
@@ -89,7 +115,12 @@ cdef uint32_t receive(Forwarder *fwd, RxPort *rx) noexcept nogil:
     if n == 0:
         return 0
     rx.last_ns = fwd.now_ns
+    polling_packets(&fwd.polling, fwd.now_ns)
     batch_run(fwd)
+    cycles = cyvs_cycles() - cycles
+    load.packets += <uint32_t> n
+    load.cycles += cycles
+    fwd.stats.busy_cycles += cycles
     return <uint32_t> n
 
 
@@ -124,9 +155,28 @@ cdef void heat_from(Forwarder *fwd, int64_t now_ns) noexcept nogil:
         fwd.rx.hot[i].last_ns = now_ns
 
 
+cdef void rest(Forwarder *fwd) noexcept nogil:
+    """With every port cold: look for news once, to be called again at once, or sleep until they come."""
+    if polling_goes_on(&fwd.polling, fwd.now_ns) or (load_relaxed(&fwd.polling.always) and fwd.rx.n):
+        rx_ports_wait(&fwd.rx, 0, fwd.now_ns)
+    else:
+        sleep_until_news(fwd)
+
+
+cdef void load_sleep(Forwarder *fwd, uint32_t n) noexcept nogil:
+    """Sleep a little after a round of n packets, as `max_sleep_ns` allows."""
+    cdef timespec span
+    span.tv_sec = 0
+    span.tv_nsec = polling_load_sleep(&fwd.polling, n)
+    if span.tv_nsec:
+        fwd.stats.sleeps += 1
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL)
+
+
 cdef void forwarder_loop(Forwarder *fwd) noexcept nogil:
-    cdef uint32_t turn = 0
+    cdef uint32_t n, turn = 0
     store_relaxed(&fwd.stopping, 0)
+    prctl(PR_SET_TIMERSLACK, 1)        # of this thread, in ns: sleeps are as short as they say
     while True:
         fwd.now_ns = monotonic_ns() + fwd.clock_offset_ns
         if load_ptr(&fwd.box.inward.head) != NULL:
@@ -134,10 +184,12 @@ cdef void forwarder_loop(Forwarder *fwd) noexcept nogil:
         if load_acquire(&fwd.stopping):
             return
         commands_slice(fwd)
-        receive_hot(fwd)
+        n = receive_hot(fwd)
         turn += 1
+        if load_relaxed(&fwd.polling.max_sleep_ns) and fwd.sweeps == NULL:
+            load_sleep(fwd, n)
         if fwd.rx.n_hot == 0 and fwd.sweeps == NULL:
-            sleep_until_news(fwd)
+            rest(fwd)
         elif turn % LOOK_AT_EPOLL_EVERY == 0 and fwd.rx.n_hot < fwd.rx.n:
             rx_ports_wait(&fwd.rx, 0, fwd.now_ns)
 

@@ -14,16 +14,18 @@ from datapath.ports.port cimport Port
 from datapath.upcall cimport TranslateFn
 
 cdef enum CommandKind:
-    CMD_ATTACH = 0             # port, receives
-    CMD_DETACH = 1             # port
+    CMD_ATTACH = 0             # port: it may be sent to
+    CMD_DETACH = 1             # port: no longer, and no queue of it is received from
     CMD_BARRIER = 2            # nothing: its completion is the answer
     CMD_EXECUTE = 3            # frame, frame_bytes, in_port, hook_ctx, translate
     CMD_STOP = 4               # leave the loop
-    CMD_SWEEP = 5              # sliced: push counts, expire idle megaflows
-    CMD_FLUSH = 6              # sliced: remove all megaflows
-    CMD_DUMP = 7               # sliced: copy all megaflows to `rows`
-    N_COMMAND_KINDS = 8
-    FIRST_SLICED = 5           # kinds from here on work in slices
+    CMD_RECEIVE = 5            # port, queue: receive from it
+    CMD_LEAVE = 6              # port, queue: no longer; packets that came have been sent when this is done
+    CMD_SWEEP = 7              # sliced: push counts, expire idle megaflows
+    CMD_FLUSH = 8              # sliced: remove all megaflows
+    CMD_DUMP = 9               # sliced: copy all megaflows to `rows`
+    N_COMMAND_KINDS = 10
+    FIRST_SLICED = 7           # kinds from here on work in slices
 
 cdef struct DumpRow:           # a copy of one megaflow
     DumpRow *next
@@ -44,7 +46,7 @@ cdef struct Command:
     uint32_t forwarder         # who runs it
     int status                 # 0, or -1: memory ran out, or it was not run
     Port *port
-    bint receives              # CMD_ATTACH: this forwarder also receives from the port
+    uint32_t queue
     uint8_t *frame             # malloc'ed; freed with the command
     uint32_t frame_bytes
     uint32_t in_port

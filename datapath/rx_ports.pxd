@@ -1,8 +1,8 @@
-"""The ports that one forwarder receives from: hot ones are polled in turn, cold ones wait in epoll.
+"""The queues of ports that one forwarder receives from: hot ones are polled in turn, cold ones wait in epoll.
 
-A port is hot while it delivers packets and for SPIN_NS after its last one; then its descriptor, which is always
-registered, brings it back. So a busy port costs no epoll and a quiet one no polling, and with every port cold the
-forwarder may sleep.
+A queue is hot while it delivers packets and for SPIN_NS after its last one (polling.pxd); then its descriptor, which is
+always registered, brings it back. So a busy port costs no epoll and a quiet one no polling, and with every port cold
+the forwarder may sleep.
 """
 
 from libc.stdint cimport int64_t, uint32_t
@@ -10,14 +10,13 @@ from libc.stdint cimport int64_t, uint32_t
 from datapath.ports.port cimport Port
 
 cdef enum:
-    SPIN_NS = 20000            # a port is polled this long after its last packet: about what a sleep and wake-up
-                               # costs (5-50 us)
     RX_ERRORS_MAX = 8          # failed receives in a row after which a port's descriptor is left alone until the next
                                # sweep
     READY_MAX = 64             # descriptors taken from epoll at once
 
-cdef struct RxPort:
+cdef struct RxPort:            # allocated apart from other forwarders' memory
     Port *port
+    uint32_t queue             # of the port
     int64_t last_ns            # time of the last packet, or when it became hot
     bint hot                   # in RxPorts.hot
     bint watched               # its descriptor is in epoll
@@ -34,8 +33,9 @@ cdef struct RxPorts:
 
 cdef int rx_ports_init(RxPorts *ports, int wake_fd) noexcept nogil         # 0, or -1 without memory or descriptors
 cdef void rx_ports_destroy(RxPorts *ports) noexcept nogil
-cdef int rx_ports_add(RxPorts *ports, Port *port, int64_t now_ns) noexcept nogil       # 0, or -1 without memory
-cdef void rx_ports_remove(RxPorts *ports, Port *port) noexcept nogil
+# 0, or -1 without memory
+cdef int rx_ports_add(RxPorts *ports, Port *port, uint32_t queue, int64_t now_ns) noexcept nogil
+cdef void rx_ports_remove(RxPorts *ports, const Port *port, uint32_t queue) noexcept nogil     # if it is there
 # Take what epoll knows, waiting up to timeout_ms (-1: until something happens); ports with news become hot. After a
 # wait, those without a descriptor too.
 cdef void rx_ports_wait(RxPorts *ports, int timeout_ms, int64_t now_ns) noexcept nogil

@@ -1,12 +1,15 @@
 """Hot and cold receive ports: see rx_ports.pxd."""
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from posix.unistd cimport close
 
 from datapath.mailbox cimport fd_drain
-from datapath.ports.port cimport Port
+from datapath.ports.port cimport Port, port_rx_fd
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
 
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:
@@ -22,6 +25,9 @@ cdef extern from "<sys/epoll.h>" nogil:
     enum: EPOLL_CTL_DEL
     enum: EPOLLIN
 
+cdef enum:
+    LINES_BYTES = 128          # two cache lines, which processors fetch in pairs
+
 
 cdef bint watch(RxPorts *ports, int fd, RxPort *rx) noexcept nogil:
     cdef epoll_event event
@@ -33,7 +39,7 @@ cdef bint watch(RxPorts *ports, int fd, RxPort *rx) noexcept nogil:
 cdef void unwatch(RxPorts *ports, RxPort *rx) noexcept nogil:
     cdef epoll_event unused
     if rx.watched:
-        epoll_ctl(ports.epoll_fd, EPOLL_CTL_DEL, rx.port.rx_fd, &unused)
+        epoll_ctl(ports.epoll_fd, EPOLL_CTL_DEL, port_rx_fd(rx.port, rx.queue), &unused)
     rx.watched = False
 
 
@@ -46,7 +52,7 @@ cdef int rx_ports_init(RxPorts *ports, int wake_fd) noexcept nogil:
 
 cdef void rx_ports_destroy(RxPorts *ports) noexcept nogil:
     while ports.n:
-        rx_ports_remove(ports, ports.all[0].port)
+        rx_ports_remove(ports, ports.all[0].port, ports.all[0].queue)
     free(ports.all)
     free(ports.hot)
     if ports.epoll_fd >= 0:
@@ -72,30 +78,36 @@ cdef bint make_room(RxPorts *ports) noexcept nogil:
     return True
 
 
-cdef int rx_ports_add(RxPorts *ports, Port *port, int64_t now_ns) noexcept nogil:
+cdef int rx_ports_add(RxPorts *ports, Port *port, uint32_t queue, int64_t now_ns) noexcept nogil:
     cdef RxPort *rx
     if not make_room(ports):
         return -1
-    rx = <RxPort *> calloc(1, sizeof(RxPort))
+    rx = <RxPort *> aligned_alloc(LINES_BYTES, (sizeof(RxPort) + LINES_BYTES - 1) // LINES_BYTES * LINES_BYTES)
     if rx == NULL:
         return -1
+    memset(rx, 0, sizeof(RxPort))
     rx.port = port
-    rx.watched = watch(ports, port.rx_fd, rx)
+    rx.queue = queue
+    rx.watched = watch(ports, port_rx_fd(port, queue), rx)
     ports.all[ports.n] = rx
     ports.n += 1
     rx_port_heat(ports, rx, now_ns)
     return 0
 
 
-cdef void rx_ports_remove(RxPorts *ports, Port *port) noexcept nogil:
+cdef inline bint is_queue(const RxPort *rx, const Port *port, uint32_t queue) noexcept nogil:
+    return rx.port == port and rx.queue == queue
+
+
+cdef void rx_ports_remove(RxPorts *ports, const Port *port, uint32_t queue) noexcept nogil:
     cdef uint32_t i
     cdef RxPort *rx = NULL
     for i in range(ports.n_hot):
-        if ports.hot[i].port == port:
+        if is_queue(ports.hot[i], port, queue):
             rx_port_cool(ports, i)
             break
     for i in range(ports.n):
-        if ports.all[i].port == port:
+        if is_queue(ports.all[i], port, queue):
             rx = ports.all[i]
             ports.n -= 1
             ports.all[i] = ports.all[ports.n]
@@ -136,7 +148,7 @@ cdef void rx_ports_rewatch(RxPorts *ports, int64_t now_ns) noexcept nogil:
         if rx.errors:
             rx.errors = 0
             if not rx.watched:
-                rx.watched = watch(ports, rx.port.rx_fd, rx)
+                rx.watched = watch(ports, port_rx_fd(rx.port, rx.queue), rx)
             rx_port_heat(ports, rx, now_ns)
 
 

@@ -346,7 +346,7 @@ cdef int device_state(AfPacket *sock) noexcept nogil:
     return -sock.error
 
 
-cdef int afpacket_rx(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+cdef int afpacket_rx(Port *port, uint32_t queue, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
     cdef AfPacket *sock = <AfPacket *>port.impl
     cdef uint32_t taken
     batch.n = 0

@@ -178,7 +178,7 @@ cdef int rest(AfXdp *sock, PortStats *stats) noexcept nogil:
     return -sock.error
 
 
-cdef int afxdp_rx(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+cdef int afxdp_rx(Port *port, uint32_t queue, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
     cdef AfXdp *sock = <AfXdp *>port.impl
     batch.n = 0
     if sock.error:

@@ -169,7 +169,7 @@ cdef void pipe_rx_loop(Pipe *pipe, PacketPool *pool, Batch *batch, PortStats *st
         pipe.n_looped = 0
 
 
-cdef int pipe_rx(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+cdef int pipe_rx(Port *port, uint32_t queue, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
     cdef Pipe *pipe = <Pipe *>port.impl
     cdef Ring *ring = &pipe.inward
     cdef Slot slot

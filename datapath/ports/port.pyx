@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from datapath.drops cimport (
     DROP_OUT_OF_MEMORY, DROP_RX_BAD_VNET_HEADER, DROP_RX_PORT_DISABLED, DROP_TX_DOWN, DROP_TX_ERROR, DROP_TX_FULL,
-    DROP_TX_TOO_LONG,
+    DROP_TX_TOO_LONG, N_DROP_REASONS,
 )
 from datapath.headers cimport ETHERNET_BYTES, ETH_SVLAN, ETH_VLAN, VLAN_BYTES
 from datapath.packet cimport (
@@ -33,6 +33,10 @@ cdef enum:
     UDP_CSUM_OFFSET = 6        # by which a partial checksum of UDP is told from one of TCP
     UDP_BYTES = 8
     TCP_OFFSET = 12            # of the byte with the header's length
+    LINES_BYTES = 128          # two cache lines, which processors fetch in pairs
+
+if N_DROP_REASONS > DROPS_ROOM or sizeof(PortStats) % LINES_BYTES or sizeof(RxQueueStats) % LINES_BYTES:
+    raise InternalError(f"PortStats is {sizeof(PortStats)} bytes, no multiple of {LINES_BYTES}: correct DROPS_ROOM")
 
 # Drops that belong to the two directions of the device itself; all other reasons are decisions of the switch. A packet
 # for a missing port is counted where it was received, so tx_no_port is none of an output's drops.
@@ -42,7 +46,7 @@ CAPS = {"csum": PORT_CAP_CSUM, "tso4": PORT_CAP_TSO4, "tso6": PORT_CAP_TSO6, "us
 CAP_NAMES = {bit: name for name, bit in CAPS.items()}
 
 
-cdef int absent_rx(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+cdef int absent_rx(Port *port, uint32_t queue, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
     """Receive of a handle whose kind set no function: nothing."""
     return 0
 
@@ -242,11 +246,14 @@ cdef class PortHandle:
     """A port as the control thread holds it; the datapath keeps a reference as long as forwarders may use `port`."""
 
     def __cinit__(self, *args, **kwargs):
-        self.port.stats = <PortStats *>aligned_alloc(64, (FORWARDERS_MAX * sizeof(PortStats) + 63) & ~<size_t>63)
-        if self.port.stats == NULL:
+        self.port.stats = <PortStats *>aligned_alloc(LINES_BYTES, FORWARDERS_MAX * sizeof(PortStats))
+        self.port.rxq_stats = <RxQueueStats *>aligned_alloc(LINES_BYTES, RX_QUEUES_MAX * sizeof(RxQueueStats))
+        if self.port.stats == NULL or self.port.rxq_stats == NULL:
             raise MemoryError
         memset(self.port.stats, 0, FORWARDERS_MAX * sizeof(PortStats))
+        memset(self.port.rxq_stats, 0, RX_QUEUES_MAX * sizeof(RxQueueStats))
         self.port.rx_fd = -1
+        self.port.n_rxq = 1
         self.port.flags = PORT_UP
         self.port.max_frame_bytes = 1500 + ETHERNET_BYTES
         self.port.rx = absent_rx
@@ -254,6 +261,7 @@ cdef class PortHandle:
 
     def __dealloc__(self):
         free(self.port.stats)
+        free(self.port.rxq_stats)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} port {self.port.port_no}{' closed' if self.closed else ''}>"
@@ -267,6 +275,17 @@ cdef class PortHandle:
     def rx_fd(self) -> int:
         """Descriptor that is readable while frames wait, -1 if there is none."""
         return self.port.rx_fd
+
+    @property
+    def n_rxq(self) -> int:
+        """Number of receive queues."""
+        return self.port.n_rxq
+
+    def rxq_load(self, uint32_t queue) -> tuple[int, int]:
+        """Return the packets received from a queue so far and the cycles spent on them."""
+        if queue >= self.port.n_rxq:
+            raise InternalError(f"port {self.name} has no queue {queue}")
+        return self.port.rxq_stats[queue].packets, self.port.rxq_stats[queue].cycles
 
     @property
     def is_closed(self) -> bool:

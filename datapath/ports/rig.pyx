@@ -45,7 +45,7 @@ cdef class PortRig:
         cdef int n
         batch.n = 0
         with nogil:
-            n = port.port.rx(&port.port, &self.pool, batch, &port.port.stats[self.forwarder])
+            n = port.port.rx(&port.port, 0, &self.pool, batch, &port.port.stats[self.forwarder])
         if n < 0:
             raise OSError(-n, f"device of port {port.name} is gone")
         return n

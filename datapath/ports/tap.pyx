@@ -140,7 +140,7 @@ cdef int tap_read(Tap *tap, PacketPool *pool, Batch *batch, PortStats *stats) no
     return 0
 
 
-cdef int tap_rx(Port *port, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+cdef int tap_rx(Port *port, uint32_t queue, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
     cdef Tap *tap = <Tap *>port.impl
     cdef int i
     cdef int error = 0
