@@ -35,9 +35,34 @@ cdef struct ActOp:             # 48 bytes
     # ACT_PUNT keeps its 64-bit cookie in value[0..7] (native order); see act_punt(). For dumps: aux = OFPR_* reason,
     # arg = controller id << 16 | longest length in bytes, mask[0..7] = the rule's cookie (native order).
 
-cdef struct Program:           # immutable once installed; shared by reference count
+cdef struct EditWord:          # what a plan does to one 8-byte word of a frame, all in the frame's own order
+    uint32_t at                # bytes from the start of the frame, a multiple of 8
+    uint64_t keep              # bits that stay
+    uint64_t value             # the others
+    uint64_t ip4               # bits written that the IPv4 header checksum covers
+    uint64_t l4                # bits written that the checksum of layer 4 covers
+
+cdef struct EditPlan:          # what a run of ACT_SET does to frames of one shape (edit_plan.pxd)
+    EditPlan *next             # of the same run, for another shape
+    uint32_t shape
+    bint by_op                 # the ops cannot be taken together: one by one
+    uint32_t n_words
+    uint16_t ip4_csum          # where the IPv4 header checksum is, bytes from the start of the frame; 0 = it stays
+    uint16_t l4_csum           # where the checksum of layer 4 is; 0 = it stays
+    uint16_t ip4_new           # sums of the bits that are written
+    uint16_t l4_new
+    bint udp                   # layer 4 is UDP: a checksum of 0 is none
+    EditWord[1] words          # n_words entries
+
+cdef struct SetRun:            # adjacent ACT_SETs of a program
+    uint32_t n_ops
+    EditPlan *plans            # one per shape met so far; the last one used is first
+
+cdef struct Program:           # immutable once installed but for plans and group; shared by reference count
     uint32_t refs              # forwarder-local count (programs never cross forwarders)
     uint32_t n_ops
+    uint32_t n_runs
+    SetRun *runs               # n_runs entries, behind the ops
     ActOp[1] ops               # n_ops entries
 
 cdef struct ActBuf:            # grows while translation writes; reused from miss to miss

@@ -101,20 +101,50 @@ cdef void act_drop(ActBuf *buf, uint32_t reason, uint16_t table) noexcept nogil:
 
 
 cdef Program *program_make(const ActBuf *buf) noexcept nogil:
-    cdef size_t n_bytes = sizeof(Program) + buf.n * sizeof(ActOp)
+    cdef uint32_t n_runs = find_runs(buf, NULL)
+    cdef size_t n_bytes = sizeof(Program) + buf.n * sizeof(ActOp) + n_runs * sizeof(SetRun)
     cdef Program *program = <Program *>malloc(n_bytes)
     if program == NULL:
         return NULL
     program.refs = 1
     program.n_ops = buf.n
     memcpy(program.ops, buf.ops, buf.n * sizeof(ActOp))
+    program.runs = <SetRun *>&program.ops[buf.n]
+    program.n_runs = find_runs(buf, program.runs)
     return program
 
 
+cdef uint32_t find_runs(const ActBuf *buf, SetRun *runs) noexcept nogil:
+    """Fill the runs of adjacent ACT_SETs (not if NULL); how many there are."""
+    cdef uint32_t i, n = 0
+    for i in range(buf.n):
+        if buf.ops[i].kind != ACT_SET:
+            continue
+        if i == 0 or buf.ops[i - 1].kind != ACT_SET:
+            n += 1
+            if runs != NULL:
+                memset(&runs[n - 1], 0, sizeof(SetRun))
+        if runs != NULL:
+            runs[n - 1].n_ops += 1
+    return n
+
+
 cdef void program_unref(Program *program) noexcept nogil:
+    cdef uint32_t i
     program.refs -= 1
-    if program.refs == 0:
-        free(program)
+    if program.refs != 0:
+        return
+    for i in range(program.n_runs):
+        free_plans(program.runs[i].plans)
+    free(program)
+
+
+cdef void free_plans(EditPlan *plan) noexcept nogil:
+    cdef EditPlan *following
+    while plan != NULL:
+        following = plan.next
+        free(plan)
+        plan = following
 
 
 cdef bint program_equal(const Program *a, const ActBuf *b) noexcept nogil:

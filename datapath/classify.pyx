@@ -97,6 +97,7 @@ cdef uint32_t classify_some(Forwarder *fwd, uint32_t start) noexcept nogil:
 
 cdef inline void note_layers(Packet *pkt, uint32_t shape) noexcept nogil:
     """Set what parse() would for a frame of this shape."""
+    pkt.shape = <uint8_t> shape
     pkt.l3_ofs = SHAPE_PLACES[shape].l3_ofs
     pkt.l4_ofs = SHAPE_PLACES[shape].l4_ofs
     pkt.l25_ofs = OFS_ABSENT
@@ -147,6 +148,8 @@ cdef bint classify_slowly(Forwarder *fwd, uint32_t i) noexcept nogil:
         pkt.flow_hash = hash_words(&fwd.secret, <uint64_t *> key, KEY_BASE_WORDS)
         flow = flow_cache_lookup(&fwd.cache, key, KEY_BASE_WORDS, pkt.flow_hash)
         exact = flow != NULL
+    else:
+        pkt.shape = fwd.ids[i] & 0xff
     if flow == NULL:
         flow = classifier_lookup(&fwd.classifier, key)
     if flow != NULL and flow_is_current(fwd, flow, fwd.version):

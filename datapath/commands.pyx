@@ -144,6 +144,8 @@ cdef DumpRow *copy_row(const Megaflow *flow) noexcept nogil:
         free(program)
         return NULL
     memcpy(program, flow.program, sizeof(Program) - sizeof(ActOp) + flow.program.n_ops * sizeof(ActOp))
+    program.runs = NULL
+    program.n_runs = 0
     row.program = program
     row.packets = flow.packets
     row.bytes = flow.bytes

@@ -5,7 +5,7 @@ be writable (refs == 1) and parsed (layer offsets valid). Where a slot lies in a
 edit.pyx.
 """
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from datapath.packet cimport Packet
 
@@ -44,6 +44,18 @@ cdef enum Twist:               # how the slot differs from the wire, and what it
     HIGH_ZERO = 32             # on the wire a byte that the key does not hold stands in front; it becomes zero
     ROUTED = 64                # with HAS_ROUTE the pseudo-header holds another address
 
+cdef struct EditRow:           # where frames with one of some headers have a slot
+    uint8_t slot               # SlotNumber
+    uint8_t base               # Base
+    uint8_t offset             # bytes from base
+    uint8_t n_bytes            # on the wire
+    uint16_t headers           # Header bits: any of them will do
+    uint16_t twist             # Twist bits
+    uint8_t[4] keep            # bits of the first bytes that are never written
+
+cdef const EditRow *edit_row(uint8_t slot, uint32_t headers) noexcept nogil      # NULL = such frames do not have it
+cdef uint32_t edit_l4_csum(uint32_t headers) noexcept nogil      # where the layer 4 checksum is, from its header
+
 # Write value & mask (slot's size, network byte order) over the slot's bytes in the frame and update every checksum
 # that covers them: incrementally, and with OFFLOAD_CSUM_PARTIAL only the pseudo-header sum. Fields of layer 4 are
 # quietly left alone in later fragments. Returns 0, or DROP_ACTION_BAD_PACKET when the frame has no such header (or
@@ -51,7 +63,7 @@ cdef enum Twist:               # how the slot differs from the wire, and what it
 cdef int edit_set(Packet *pkt, uint8_t slot, const uint8_t *value, const uint8_t *mask) noexcept nogil
 
 # Insert a VLAN tag behind the MAC addresses; tpid and tci in host order, bit 0x1000 of tci is not sent. Returns 0 or
-# DROP_ACTION_BAD_PACKET without headroom.
+# DROP_ACTION_BAD_PACKET without headroom. The frame's shape is forgotten.
 cdef int edit_push_vlan(Packet *pkt, uint16_t tpid, uint16_t tci) noexcept nogil
 
 # Remove the outer VLAN tag. Returns 0 or DROP_ACTION_BAD_PACKET when there is none.

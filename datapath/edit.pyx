@@ -38,15 +38,6 @@ cdef enum:
     ICMP_CSUM = 2
     SCTP_CSUM = 8
 
-cdef struct EditRow:
-    uint8_t slot               # SlotNumber
-    uint8_t base               # Base
-    uint8_t offset             # bytes from base
-    uint8_t n_bytes            # on the wire
-    uint16_t headers           # Header bits: any of them will do
-    uint16_t twist             # Twist bits
-    uint8_t[4] keep            # bits of the first bytes that are never written
-
 cdef EditRow[ROWS_MAX] rows            # EDITS, sorted by slot
 cdef uint8_t[N_SLOTS + 1] first_row    # rows[first_row[slot]..first_row[slot + 1]) are the slot's
 
@@ -175,7 +166,7 @@ cdef inline bint has_vlan(const Packet *pkt) noexcept nogil:
     return (eth_type == ETH_VLAN or eth_type == ETH_SVLAN) and pkt.length >= 14 + VLAN_BYTES
 
 
-cdef inline const EditRow *find_row(uint8_t slot, uint32_t headers) noexcept nogil:
+cdef const EditRow *edit_row(uint8_t slot, uint32_t headers) noexcept nogil:
     cdef uint32_t i
     for i in range(first_row[slot], first_row[slot + 1]):
         if rows[i].headers & headers:
@@ -208,15 +199,14 @@ cdef uint8_t *base_of(const Packet *pkt, uint8_t base) noexcept nogil:
 
 # -- writing and summing -----------------------------------------------------------------------------------------------
 
-# Where the checksum of the frame's layer 4 header is, from its start.
-cdef inline uint32_t l4_csum_offset(uint32_t headers) noexcept nogil:
+cdef uint32_t edit_l4_csum(uint32_t headers) noexcept nogil:
     if headers & HAS_TCP:
         return TCP_CSUM
     return UDP_CSUM if headers & HAS_UDP else ICMP_CSUM
 
 
 cdef void update_l4(Packet *pkt, uint32_t headers, uint32_t twist, uint64_t old, uint64_t new) noexcept nogil:
-    cdef uint8_t *at = pkt.data + pkt.l4_ofs + l4_csum_offset(headers)
+    cdef uint8_t *at = pkt.data + pkt.l4_ofs + edit_l4_csum(headers)
     cdef bint partial = pkt.offload & OFFLOAD_CSUM_PARTIAL and pkt.csum_start == pkt.l4_ofs
     cdef uint16_t csum = load_u16(at)
     if partial:
@@ -293,7 +283,7 @@ cdef int edit_set(Packet *pkt, uint8_t slot, const uint8_t *value, const uint8_t
     cdef uint8_t *at
     if slot >= N_SLOTS:
         return DROP_ACTION_BAD_PACKET
-    row = find_row(slot, headers)
+    row = edit_row(slot, headers)
     if row == NULL:
         return 0 if headers & IS_LATER and lies_in_l4(slot) else DROP_ACTION_BAD_PACKET
     at = base_of(pkt, row.base)
@@ -328,6 +318,7 @@ cdef int edit_push_vlan(Packet *pkt, uint16_t tpid, uint16_t tci) noexcept nogil
     memmove(data, data + VLAN_BYTES, 12)
     store_be16(data + 12, tpid)
     store_be16(data + 14, tci & <uint16_t>~VLAN_PRESENT)
+    pkt.shape = 0
     return 0
 
 
@@ -336,6 +327,7 @@ cdef int edit_pop_vlan(Packet *pkt) noexcept nogil:
         return DROP_ACTION_BAD_PACKET
     memmove(pkt.data + VLAN_BYTES, pkt.data, 12)
     packet_pull(pkt, VLAN_BYTES)
+    pkt.shape = 0
     return 0
 
 

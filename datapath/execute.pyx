@@ -1,21 +1,23 @@
 """Action programs at work: see execute.pxd. One function per op kind, found in the table OPS."""
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from datapath.act cimport (
     ACT_DROP, ACT_OUTPUT, ACT_POP_VLAN, ACT_PUNT, ACT_PUSH_VLAN, ACT_SET, ACT_SET_MARK, ACT_SET_PRIORITY, ACT_TRUNC,
-    N_ACT_KINDS, ActOp,
-    Program, act_punt_cookie,
+    N_ACT_KINDS, ActOp, Program, SetRun, act_punt_cookie,
 )
 from datapath.atomic cimport unlikely
 from datapath.drops cimport (
     DROP_INVALID_ACTION, DROP_NO_OUTPUT, DROP_OUT_OF_MEMORY, DROP_TX_NO_PORT, N_DROP_REASONS,
 )
-from datapath.edit cimport edit_pop_vlan, edit_push_vlan, edit_set
+from datapath.edit cimport edit_pop_vlan, edit_push_vlan
+from datapath.edit_plan cimport edit_by_op, edit_planned
+from datapath.headers cimport ETH_SVLAN, ETH_VLAN
 from datapath.packet cimport OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Packet, packet_clone, packet_release, packet_writable
 from datapath.ports.port cimport PORTS_MAX, Port, port_send
+from datapath.shape cimport N_KINDS, SHAPE_TAGS_MAX
 
 # Runs one op over pkts[0:n], compacting the array when packets end here; returns how many remain. last: no op follows,
 # so that an output may hand over the reference.
@@ -188,18 +190,21 @@ cdef uint32_t op_trunc(Sender *sender, const ActOp *op, Packet **pkts, uint32_t 
     return n
 
 
-cdef int edit_by_set(Packet *pkt, const ActOp *op) noexcept nogil:
-    """A header that the packet does not have, or not whole, is left alone, as Open vSwitch does."""
-    edit_set(pkt, op.slot, op.value, op.mask)
-    return 0
-
-
 cdef int edit_by_push_vlan(Packet *pkt, const ActOp *op) noexcept nogil:
-    return edit_push_vlan(pkt, <uint16_t> (op.arg >> 16), <uint16_t> op.arg)
+    cdef uint8_t shape = pkt.shape
+    cdef uint16_t tpid = <uint16_t> (op.arg >> 16)
+    cdef int reason = edit_push_vlan(pkt, tpid, <uint16_t> op.arg)
+    if shape and shape < SHAPE_TAGS_MAX * N_KINDS and (tpid == ETH_VLAN or tpid == ETH_SVLAN):
+        pkt.shape = shape + N_KINDS
+    return reason
 
 
 cdef int edit_by_pop_vlan(Packet *pkt, const ActOp *op) noexcept nogil:
-    return edit_pop_vlan(pkt)
+    cdef uint8_t shape = pkt.shape
+    cdef int reason = edit_pop_vlan(pkt)
+    if shape >= N_KINDS:
+        pkt.shape = shape - N_KINDS
+    return reason
 
 
 cdef int edit_mark(Packet *pkt, const ActOp *op) noexcept nogil:
@@ -214,7 +219,6 @@ cdef int edit_priority(Packet *pkt, const ActOp *op) noexcept nogil:
 
 cdef EditFn[N_ACT_KINDS] EDIT_OPS
 memset(EDIT_OPS, 0, sizeof(EDIT_OPS))
-EDIT_OPS[<int> ACT_SET] = edit_by_set
 EDIT_OPS[<int> ACT_PUSH_VLAN] = edit_by_push_vlan
 EDIT_OPS[<int> ACT_POP_VLAN] = edit_by_pop_vlan
 EDIT_OPS[<int> ACT_SET_MARK] = edit_mark
@@ -242,6 +246,25 @@ cdef uint32_t op_edit(Sender *sender, const ActOp *op, Packet **pkts, uint32_t n
     return kept
 
 
+cdef uint32_t run_sets(Sender *sender, SetRun *run, const ActOp *ops, Packet **pkts, uint32_t n) noexcept nogil:
+    """A run of ACT_SETs: each packet gets all of them at once. Copies and counts as op_edit does."""
+    cdef uint32_t i, kept = 0
+    cdef Packet *own
+    for i in range(n):
+        # pkts[0:kept] are edited, pkts[kept:i] are stale, pkts[i:n] wait
+        own = pkts[i]
+        if unlikely(own.refs != 1):
+            own = packet_writable(own)
+            if own == NULL:
+                drop_packet(sender, pkts[i], DROP_OUT_OF_MEMORY)
+                continue
+        if unlikely(not edit_planned(run, ops, own)):
+            edit_by_op(own, ops, run.n_ops)
+        pkts[kept] = own
+        kept += 1
+    return kept
+
+
 cdef uint32_t op_unknown(Sender *sender, const ActOp *op, Packet **pkts, uint32_t n, bint last) noexcept nogil:
     """An op that translation cannot have meant: the packet ends here, counted."""
     cdef uint32_t i
@@ -263,13 +286,20 @@ OPS[<int> ACT_TRUNC] = op_trunc
 # ---- programs ----
 
 cdef void program_run(Sender *sender, const Program *program, Packet **pkts, uint32_t n) noexcept nogil:
-    cdef uint32_t i, left = n
+    cdef uint32_t i = 0, left = n
     cdef const ActOp *op
+    cdef SetRun *run = program.runs
     sender.trunc_bytes = 0
     sender.consumed = False
-    for i in range(program.n_ops):
+    while i < program.n_ops:
         op = &program.ops[i]
-        left = (OPS[op.kind] if op.kind < N_ACT_KINDS else op_unknown)(sender, op, pkts, left, i + 1 == program.n_ops)
+        if op.kind == ACT_SET:
+            left = run_sets(sender, run, op, pkts, left)
+            i += run.n_ops
+            run += 1
+        else:
+            i += 1
+            left = (OPS[op.kind] if op.kind < N_ACT_KINDS else op_unknown)(sender, op, pkts, left, i == program.n_ops)
         if left == 0:
             return
     if not sender.consumed:

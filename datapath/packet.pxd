@@ -48,7 +48,8 @@ cdef struct Packet:
     uint32_t recirc_id         # host order
     uint32_t dp_hash           # host order
     uint32_t flow_hash         # hash of the key, set by the flow cache
-    uint16_t large             # 1 = from the pool's large buffers
+    uint8_t large              # 1 = from the pool's large buffers
+    uint8_t shape              # of the frame as it is now (shape.pxd), 0 = none or not known
     uint16_t tcp_flags         # host order, for flow statistics; set by parse
     Packet *next               # free list
     PacketPool *pool           # where it returns
@@ -113,6 +114,7 @@ cdef inline Packet *packet_alloc(PacketPool *pool, uint32_t length) noexcept nog
     pkt.offload = pkt.in_port = pkt.pkt_mark = pkt.skb_priority = 0
     pkt.recirc_id = pkt.dp_hash = pkt.flow_hash = 0
     pkt.tcp_flags = 0
+    pkt.shape = 0
     pkt.next = NULL
     return pkt
 

@@ -70,7 +70,7 @@ cdef void pool_destroy(PacketPool *pool) noexcept nogil:
     pool.small_made = pool.large_made = 0
 
 
-cdef Packet *make_packet(PacketPool *pool, uint32_t frame_max, uint16_t large) noexcept nogil:
+cdef Packet *make_packet(PacketPool *pool, uint32_t frame_max, uint8_t large) noexcept nogil:
     cdef void *memory = NULL
     cdef Packet *pkt
     if posix_memalign(&memory, CACHE_LINE, STRUCT_BYTES + PACKET_HEADROOM + frame_max) != 0:
@@ -126,6 +126,7 @@ cdef void copy_metadata(Packet *to, const Packet *source) noexcept nogil:
     to.dp_hash = source.dp_hash
     to.flow_hash = source.flow_hash
     to.tcp_flags = source.tcp_flags
+    to.shape = source.shape
 
 
 cdef Packet *packet_clone(Packet *pkt) noexcept nogil:

@@ -44,6 +44,7 @@ cdef struct ShapePlace:        # where the layers are, bytes from the start of t
     uint16_t l4_ofs            # OFS_ABSENT for ARP
 
 cdef ShapePlace[N_SHAPES] SHAPE_PLACES
+cdef uint32_t[N_SHAPES] SHAPE_HEADERS  # Header bits (edit.pxd) of each shape's frames
 
 # Add what a megaflow's mask (KEY_PACKET_WORDS words of the key) reads of this shape's frames.
 cdef void shape_mask_add(ShapeMask *into, uint32_t shape, const uint64_t *mask) noexcept nogil

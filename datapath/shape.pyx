@@ -53,8 +53,6 @@ KIND_HEADERS = {
 }
 L3_BYTES = {HAS_IP4: IPV4_BYTES, HAS_IP6: IPV6_BYTES}
 
-cdef uint32_t[N_SHAPES] shape_headers  # Header bits of each shape's frames
-
 
 def fill_shapes() -> None:
     """Fill the tables of shapes and places, once, at import; raises InternalError for a place outside the window."""
@@ -68,7 +66,7 @@ def fill_shapes() -> None:
         SHAPE_PLACES[shape].l3_ofs = <uint16_t> l3
         SHAPE_PLACES[shape].l4_ofs = <uint16_t> (OFS_ABSENT if headers & HAS_ARP else
                                                  l3 + (IPV4_BYTES if headers & HAS_IP4 else IPV6_BYTES))
-        shape_headers[shape] = headers | HAS_ETH | (HAS_VLAN if tags else 0) | (NO_VLAN2 if tags > 1 else 0)
+        SHAPE_HEADERS[shape] = headers | HAS_ETH | (HAS_VLAN if tags else 0) | (NO_VLAN2 if tags > 1 else 0)
     for slot, headers, base, offset, n_bytes, twist, _ in EDITS + READ_ONLY:
         if base not in (AT_FRAME, AT_L3, AT_L4):
             continue
@@ -98,7 +96,7 @@ cdef void shape_mask_add(ShapeMask *into, uint32_t shape, const uint64_t *mask) 
     cdef uint32_t i, j, at
     for i in range(n_place_rows):
         row = &place_rows[i]
-        if not row.headers & shape_headers[shape]:
+        if not row.headers & SHAPE_HEADERS[shape]:
             continue
         at = place_of(row, shape)
         bits = <const uint8_t *> mask + row.key_ofs

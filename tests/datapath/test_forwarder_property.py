@@ -25,7 +25,7 @@ def rules(draw):
                              max_size=3)):
         slots[name] = draw(MATCHES[name])
     return rule(
-        *draw(st.lists(OPS, max_size=4)),
+        *draw(st.lists(OPS, max_size=5)),
         credit=draw(st.integers(0, 5)),
         cacheable=draw(st.integers(0, 9)) > 0,
         once=draw(st.integers(0, 5)) == 0,
@@ -48,6 +48,8 @@ OPS = st.one_of(
     st.integers(1, N_PORTS).map(out),
     st.sampled_from([op(PUSH_VLAN, arg=0x81001005), op(POP_VLAN), op(DROP, arg=number("explicit_drop")), punt(77)]),
     st.sampled_from([set_field("eth_src", b"\x0e" * 6), set_field("eth_dst", MACS[1], b"\xff\0\xff\0\xff\0")]),
+    st.sampled_from([set_field("nw_ttl", b"\x05"), set_field("ip_dst", b"\x0a\x09\0\x07", b"\xff\xff\0\x0f"),
+                     set_field("tp_dst", b"\x01\x02"), set_field("vlan_tci", b"\x20\x03")]),
 )
 FRAMES = st.builds(
     frame,
