@@ -61,8 +61,8 @@ bench: build
 	.ci/setup tools
 	$(PY) -m bench --json build/bench/bench.json --plots build/bench
 
-# Ten minutes of everything at once and a minute of damaged input at each entrance; CYVSWITCH_SOAK_SECONDS and
-# CYVSWITCH_FUZZ_SECONDS change that.
+# Ten minutes of random edits and traffic whose books must balance, five of everything else at once, and a minute of damaged
+# input at each entrance; CYVSWITCH_SOAK_SECONDS and CYVSWITCH_FUZZ_SECONDS change that.
 soak: build
 	.ci/setup tools
 	$(PY) -m pytest -q -m slow --soak tests

@@ -110,6 +110,7 @@ def fill_tree(wheel: Path, tree: Path) -> importlib.metadata.Distribution:
         copy_distribution(distribution, tree)
     # Compiled here, so that Python writes nothing into the tree later; they cannot be out of date: nobody checks.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    sys.pycache_prefix = None  # beside the sources, wherever this Python keeps its own
     if not compileall.compile_dir(tree, stripdir=str(tree), prependdir=f"/{TREE}", quiet=1, invalidation_mode=mode):
         raise fail("a module does not compile")
     return ours

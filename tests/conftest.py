@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -19,6 +21,12 @@ MISSING = {
         "needs Debian's openvswitch-switch",
     ),
 }
+
+# The tests start a thousand Python processes. Where no bytecode may be kept beside the sources, each would compile what
+# it imports: half of a daemon's start. It is kept in build/ instead, for xdist's workers too.
+if sys.dont_write_bytecode:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parents[1] / "build" / "pycache"))
 
 
 def pytest_addoption(parser):

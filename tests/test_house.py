@@ -91,8 +91,37 @@ def test_generated_files_are_fresh(module):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def translated(path: Path, folder: Path) -> Path:
+    """Return the C file that the build made of a module; makes it in `folder` when the build's is missing or old."""
+    kept = ROOT / "build" / "release" / path.relative_to(ROOT).with_suffix(".c")
+    own = [path, path.with_suffix(".pxd")]
+    if kept.exists() and kept.stat().st_mtime >= max(one.stat().st_mtime for one in own if one.exists()):
+        return kept
+    made = folder / (relative(path).replace("/", ".") + ".c")
+    command = [sys.executable, "-m", "cython", "-3", "-o", str(made), relative(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return made
+
+
+def test_no_function_without_the_gil_takes_it_to_look_for_an_exception(tmp_path):
+    """What Cython's performance hints about a missing `noexcept` mean, as it shows in what it wrote."""
+    files = [translated(path, tmp_path) for path in sources(".pyx", packages=("datapath", "ofproto"))]
+    assert len(files) > 40
+    wrong = [str(path) for path in files if "__Pyx_ErrOccurredWithGIL()" in path.read_text()]
+    assert not wrong, wrong
+
+
+def test_a_missing_noexcept_would_be_found(tmp_path):
+    source = tmp_path / "hint.pyx"
+    source.write_text("cdef void f() nogil:\n    pass\n\n\ndef g():\n    with nogil:\n        f()\n")
+    subprocess.run([sys.executable, "-m", "cython", "-3", str(source)], check=True, capture_output=True, timeout=60)
+    assert "__Pyx_ErrOccurredWithGIL()" in source.with_suffix(".c").read_text()
+
+
+@pytest.mark.slow
 def test_hot_path_compiles_without_a_performance_hint(tmp_path):
-    """A `nogil` function without `noexcept` takes the GIL to look for an exception; Cython says so as a hint."""
+    """Cython's other hints too; takes as long as translating everything again."""
     script = (
         "import sys; from Cython.Compiler import Main, Options, Errors\n"
         "from Cython.Build import cythonize\n"

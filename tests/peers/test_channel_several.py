@@ -242,14 +242,20 @@ def test_the_switch_calls_a_controller_by_tls_and_only_one_that_its_authority_si
     assert good.peer.getpeercert()["subject"] == ((("commonName", "switch"),),)
     with pytest.raises(ssl.SSLError):
         bad.accept()
-    rows = [
-        {column: daemon.get("Controller", uuid, column) for column in ("target", "is_connected", "status")}
-        for uuid in daemon.vsctl("get", "bridge", bridge, "controller").strip("[]").split(", ")
-    ]
-    by_target = {row["target"]: row for row in rows}
-    assert by_target[f"ssl:127.0.0.1:{good.port}"]["is_connected"]
-    refused = by_target[f"ssl:127.0.0.1:{bad.port}"]
-    assert not refused["is_connected"] and "certificate verify failed" in refused["status"]["last_error"]
+    uuids = daemon.vsctl("get", "bridge", bridge, "controller").strip("[]").split(", ")
+
+    def told() -> bool:
+        rows = [
+            {column: daemon.get("Controller", uuid, column) for column in ("target", "is_connected", "status")}
+            for uuid in uuids
+        ]
+        by_target = {row["target"]: row for row in rows}
+        refused = by_target[f"ssl:127.0.0.1:{bad.port}"]
+        assert not refused["is_connected"]
+        said = refused["status"].get("last_error", "")
+        return by_target[f"ssl:127.0.0.1:{good.port}"]["is_connected"] and "certificate verify failed" in said
+
+    wait_until(told, "the database tells of both controllers")
     for stub in (good, bad):
         stub.hang_up()
     daemon.vsctl("del-ssl")
