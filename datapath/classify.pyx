@@ -31,15 +31,17 @@ cdef enum:
     NO_TABLE = 0xff            # ACT_DROP: no table decided
 
 
-cdef void batch_run(Forwarder *fwd) noexcept nogil:
+cdef uint32_t batch_run(Forwarder *fwd) noexcept nogil:
     cdef uint32_t start = 0
     frame_cache_tend(&fwd.frames, &fwd.classifier, fwd.now_ns)
     fwd.stats.batches += 1
     fwd.stats.packets += fwd.batch.n
-    while start < fwd.batch.n:
+    while start < fwd.batch.n and fwd.translations_left:
         look_ahead(fwd, start)
         start = classify_some(fwd, start)
+    fwd.stats.packets -= fwd.batch.n - start
     sender_flush(&fwd.sender)
+    return start
 
 
 cdef void look_ahead(Forwarder *fwd, uint32_t start) noexcept nogil:
@@ -63,7 +65,8 @@ cdef void look_ahead(Forwarder *fwd, uint32_t start) noexcept nogil:
 
 
 cdef uint32_t classify_some(Forwarder *fwd, uint32_t start) noexcept nogil:
-    """Look up and run packets from `start` on, up to one whose translation changed the tables or the masks.
+    """Look up and run packets from `start` on, up to one whose translation changed the tables or the masks, or used up
+    the budget.
 
     Returns where to go on.
     """
@@ -131,7 +134,7 @@ cdef bint flow_is_current(Forwarder *fwd, Megaflow *flow, unsigned long long ver
 cdef bint classify_slowly(Forwarder *fwd, uint32_t i) noexcept nogil:
     """Find the group of packet i without the frame cache's plain answer.
 
-    Returns True when its translation changed the tables.
+    Returns True when the batch is to be cut: its translation changed the tables, or was the last of the turn.
     """
     cdef PacketKey *key = &fwd.key
     cdef Packet *pkt = fwd.batch.pkts[i]
@@ -159,10 +162,11 @@ cdef bint classify_slowly(Forwarder *fwd, uint32_t i) noexcept nogil:
             remember(fwd, i, flow)
         fwd.group_of[i] = group_of_flow(fwd, flow)
         return False
+    fwd.translations_left -= 1
     fwd.stats.misses += flow == NULL
     fwd.stats.retranslations += flow != NULL
     fwd.group_of[i] = translate_packet(fwd, key, pkt, flow, i)
-    return fwd.handler.version(fwd.handler.ctx) != fwd.version
+    return fwd.handler.version(fwd.handler.ctx) != fwd.version or fwd.translations_left == 0
 
 
 cdef void remember(Forwarder *fwd, uint32_t i, Megaflow *flow) noexcept nogil:

@@ -8,12 +8,13 @@ from datapath.act cimport ActOp, Program
 from datapath.atomic cimport store_release
 from datapath.classify cimport flow_is_current, frame_run
 from datapath.execute cimport sender_attach, sender_detach
-from datapath.forwarder cimport SLICE, Forwarder
+from datapath.forwarder cimport SLICE, Forwarder, forwarder_finish
 from datapath.mailbox cimport (
     CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_LEAVE, CMD_RECEIVE, CMD_STOP, CMD_SWEEP,
     FIRST_SLICED, N_COMMAND_KINDS, Command, DumpRow, mailbox_complete, stack_take_all,
 )
 from datapath.megaflow cimport Megaflow, Subtable, classifier_reap, classifier_remove, megaflow_push
+from datapath.ports.port cimport Port
 from datapath.rx_ports cimport rx_ports_add, rx_ports_remove, rx_ports_rewatch
 
 ctypedef int (*RunFn)(Forwarder *fwd, Command *command) noexcept nogil                 # Command.status
@@ -27,8 +28,17 @@ cdef int run_attach(Forwarder *fwd, Command *command) noexcept nogil:
     return sender_attach(&fwd.sender, command.port)
 
 
+cdef void finish_batches(Forwarder *fwd, const Port *port) noexcept nogil:
+    """Run what waits of the last batch of a port, or of every port (NULL)."""
+    cdef uint32_t i
+    for i in range(fwd.rx.n):
+        if port == NULL or fwd.rx.all[i].port == port:
+            forwarder_finish(fwd, fwd.rx.all[i])
+
+
 cdef int run_detach(Forwarder *fwd, Command *command) noexcept nogil:
     cdef uint32_t queue
+    finish_batches(fwd, command.port)
     for queue in range(command.port.n_rxq):
         rx_ports_remove(&fwd.rx, command.port, queue)
     sender_detach(&fwd.sender, command.port.port_no)
@@ -40,6 +50,7 @@ cdef int run_receive(Forwarder *fwd, Command *command) noexcept nogil:
 
 
 cdef int run_leave(Forwarder *fwd, Command *command) noexcept nogil:
+    finish_batches(fwd, command.port)
     rx_ports_remove(&fwd.rx, command.port, command.queue)
     return 0
 
@@ -49,6 +60,7 @@ cdef int run_barrier(Forwarder *fwd, Command *command) noexcept nogil:
 
 
 cdef int run_stop(Forwarder *fwd, Command *command) noexcept nogil:
+    finish_batches(fwd, NULL)
     store_release(&fwd.stopping, 1)
     return 0
 

@@ -257,12 +257,11 @@ cdef class Core:
 
     def stop(self) -> None:
         """End the threads, finish what is in the mailboxes, push the last counts and let go of all megaflows."""
-        if self.running:
-            self.wait(self.post_all(CMD_STOP, Request()))
-            for thread in self.threads:
-                thread.join()
-            self.threads.clear()
-            self.running = False
+        self.wait(self.post_all(CMD_STOP, Request()))
+        for thread in self.threads:
+            thread.join()
+        self.threads.clear()
+        self.running = False
         self.flush()
 
     cdef void follow_clock(self):

@@ -20,7 +20,7 @@ from datapath.mailbox cimport Command, Mailbox, Stack
 from datapath.megaflow cimport Classifier, Megaflow
 from datapath.packet cimport BATCH_MAX, Batch, Packet, PacketPool
 from datapath.polling cimport Polling
-from datapath.rx_ports cimport RxPorts
+from datapath.rx_ports cimport RxPort, RxPorts
 from datapath.upcall cimport MissHandler, Translation
 
 cdef enum:
@@ -64,6 +64,8 @@ cdef struct Forwarder:
     uint32_t serial            # counts (parts of) batches; 0 is never used
     uint32_t dump_serial
     uint32_t n_groups
+    uint32_t translations_left # of the turn under way
+    uint32_t n_owing           # ports that are to be passed over (turns.pxd)
     Batch batch                # as received; then only what was parsed
     Group[BATCH_MAX] groups
     uint64_t[BATCH_MAX] ids                # by packet: what the frame cache knows it by, 0 = no shape
@@ -84,8 +86,10 @@ cdef struct Forwarder:
 cdef int forwarder_init(Forwarder *fwd, uint32_t number, MissHandler *handler, Stack *done, int done_fd) noexcept nogil
 cdef void forwarder_destroy(Forwarder *fwd) noexcept nogil
 cdef void forwarder_loop(Forwarder *fwd) noexcept nogil      # until CMD_STOP
-# One round without waiting: commands, one slice, and one batch of every port. Returns what it did (0: nothing). For
-# inline use.
+# run all packets that wait at a port (turns.pxd)
+cdef void forwarder_finish(Forwarder *fwd, RxPort *rx) noexcept nogil
+# One round without waiting: commands, one slice, and one round of turns. Returns what it did (0: nothing). For inline
+# use.
 cdef uint32_t forwarder_step(Forwarder *fwd, int64_t now_ns, bint receive_too) noexcept nogil
 cdef int64_t monotonic_ns() noexcept nogil
 cdef uint64_t cycles_now() noexcept nogil      # the processor's time stamp counter; nanoseconds where there is none

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from datapath.act cimport actbuf_free, actbuf_init
-from datapath.atomic cimport load_acquire, load_ptr, load_relaxed, store_relaxed
+from datapath.atomic cimport likely, load_acquire, load_ptr, load_relaxed, store_relaxed, unlikely
 from datapath.classify cimport batch_run
 from datapath.commands cimport commands_run, commands_slice
 from datapath.execute cimport sender_destroy, sender_init
@@ -17,6 +17,9 @@ from datapath.packet cimport pool_destroy, pool_init
 from datapath.polling cimport SPIN_NS, polling_goes_on, polling_init, polling_load_sleep, polling_packets
 from datapath.ports.port cimport Port, RxQueueStats
 from datapath.rx_ports cimport RxPort, rx_port_cool, rx_port_failed, rx_ports_destroy, rx_ports_init, rx_ports_wait
+from datapath.turns cimport (
+    DEBT_MAX, TURN_TRANSLATIONS, UNLIMITED, turn_cut, turn_passes, turn_pay, turn_resume, turn_waits,
+)
 from datapath.upcall cimport MissHandler
 
 cdef extern from "<time.h>" nogil:
@@ -102,36 +105,85 @@ cdef void forwarder_destroy(Forwarder *fwd) noexcept nogil:
 
 # ---- the loop ----
 
-cdef uint32_t receive(Forwarder *fwd, RxPort *rx) noexcept nogil:
-    """One batch from one queue, run to its end; the number of packets."""
+cdef uint32_t receive(Forwarder *fwd, RxPort *rx, uint32_t translations) noexcept nogil:
+    """One turn of one queue: what waits there, else a new batch; the number of packets."""
     cdef Port *port = rx.port
     cdef RxQueueStats *load = &port.rxq_stats[rx.queue]
     cdef uint64_t cycles = cyvs_cycles()
-    cdef int n = port.rx(port, rx.queue, &fwd.pool, &fwd.batch, &port.stats[fwd.number])
-    if n < 0:
-        rx_port_failed(&fwd.rx, rx)
-        return 0
-    rx.errors = 0
-    if n == 0:
-        return 0
+    cdef uint32_t done
+    cdef int n
+    if unlikely(turn_waits(&rx.turn)):
+        turn_resume(&rx.turn, &fwd.batch)
+    else:
+        n = port.rx(port, rx.queue, &fwd.pool, &fwd.batch, &port.stats[fwd.number])
+        if n < 0:
+            rx_port_failed(&fwd.rx, rx)
+            return 0
+        rx.errors = 0
+        if n == 0:
+            return 0
     rx.last_ns = fwd.now_ns
     polling_packets(&fwd.polling, fwd.now_ns)
-    batch_run(fwd)
+    fwd.translations_left = translations
+    done = batch_run(fwd)
     cycles = cyvs_cycles() - cycles
-    load.packets += <uint32_t> n
+    if unlikely(fwd.translations_left == 0):
+        turn_cut(&rx.turn, &fwd.batch, done, cycles)
+    load.packets += done
     load.cycles += cycles
     fwd.stats.busy_cycles += cycles
-    return <uint32_t> n
+    return done
+
+
+cdef void forwarder_finish(Forwarder *fwd, RxPort *rx) noexcept nogil:
+    while turn_waits(&rx.turn):
+        receive(fwd, rx, UNLIMITED)
+
+
+cdef uint32_t serve(Forwarder *fwd, RxPort **ports, uint32_t n_ports) noexcept nogil:
+    """A turn for each port that owes nothing; the others are paid what that took in the mean."""
+    cdef uint64_t cycles = cyvs_cycles() if fwd.n_owing else 0
+    cdef uint32_t limit = TURN_TRANSLATIONS if n_ports > 1 else UNLIMITED
+    cdef uint32_t i, n, served = 0, total = 0
+    for i in range(n_ports):
+        if likely(not turn_passes(&ports[i].turn)):
+            n = receive(fwd, ports[i], limit)
+            served += n != 0
+            total += n
+    if unlikely(fwd.n_owing and served):
+        pay(ports, n_ports, (cyvs_cycles() - cycles) // served)
+    fwd.n_owing = 0
+    for i in range(n_ports):
+        fwd.n_owing += ports[i].turn.debt != 0
+    return total
+
+
+cdef void pay(RxPort **ports, uint32_t n_ports, uint64_t cycles) noexcept nogil:
+    cdef uint32_t i
+    for i in range(n_ports):
+        turn_pay(&ports[i].turn, cycles)
+
+
+cdef uint32_t take_turns(Forwarder *fwd, RxPort **ports, uint32_t n_ports) noexcept nogil:
+    """One round; if only ports that owe something have packets, the one that owes least has its turn."""
+    cdef uint32_t i, total = serve(fwd, ports, n_ports)
+    cdef uint64_t least
+    while unlikely(total == 0 and fwd.n_owing):
+        least = DEBT_MAX
+        for i in range(n_ports):
+            if ports[i].turn.debt:
+                least = min(least, ports[i].turn.debt)
+        pay(ports, n_ports, least)
+        total = serve(fwd, ports, n_ports)
+    return total
 
 
 cdef uint32_t receive_hot(Forwarder *fwd) noexcept nogil:
-    """One batch from each hot port; those that have been quiet for SPIN_NS grow cold."""
-    cdef uint32_t i, n, total = 0
-    i = 0
+    """A turn for each hot port; those that have been quiet for SPIN_NS grow cold."""
+    cdef uint32_t i = 0
+    cdef uint32_t total = take_turns(fwd, fwd.rx.hot, fwd.rx.n_hot)
     while i < fwd.rx.n_hot:
-        n = receive(fwd, fwd.rx.hot[i])
-        total += n
-        if n == 0 and fwd.now_ns - fwd.rx.hot[i].last_ns > SPIN_NS:
+        if fwd.now_ns - fwd.rx.hot[i].last_ns > SPIN_NS and not turn_waits(&fwd.rx.hot[i].turn):
             rx_port_cool(&fwd.rx, i)
         else:
             i += 1
@@ -195,10 +247,9 @@ cdef void forwarder_loop(Forwarder *fwd) noexcept nogil:
 
 
 cdef uint32_t forwarder_step(Forwarder *fwd, int64_t now_ns, bint receive_too) noexcept nogil:
-    cdef uint32_t i, done
+    cdef uint32_t done
     fwd.now_ns = now_ns
     done = commands_run(fwd) + commands_slice(fwd)
     if receive_too:
-        for i in range(fwd.rx.n):
-            done += receive(fwd, fwd.rx.all[i])
+        done += take_turns(fwd, fwd.rx.all, fwd.rx.n)
     return done

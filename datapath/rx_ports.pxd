@@ -8,6 +8,7 @@ the forwarder may sleep.
 from libc.stdint cimport int64_t, uint32_t
 
 from datapath.ports.port cimport Port
+from datapath.turns cimport Turn
 
 cdef enum:
     RX_ERRORS_MAX = 8          # failed receives in a row after which a port's descriptor is left alone until the next
@@ -21,6 +22,7 @@ cdef struct RxPort:            # allocated apart from other forwarders' memory
     bint hot                   # in RxPorts.hot
     bint watched               # its descriptor is in epoll
     uint32_t errors            # failed receives in a row
+    Turn turn                  # its share of the forwarder
 
 cdef struct RxPorts:
     RxPort **all

@@ -7,6 +7,7 @@ from posix.unistd cimport close
 
 from datapath.mailbox cimport fd_drain
 from datapath.ports.port cimport Port, port_rx_fd
+from datapath.turns cimport turn_release
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -114,6 +115,7 @@ cdef void rx_ports_remove(RxPorts *ports, const Port *port, uint32_t queue) noex
             break
     if rx != NULL:
         unwatch(ports, rx)
+        turn_release(&rx.turn)
         free(rx)
 
 
