@@ -85,6 +85,15 @@ cdef enum:
 # fill offload state; 0, or DROP_RX_BAD_VNET_HEADER
 cdef int packet_from_vnet(Packet *pkt, const uint8_t *vnet) noexcept nogil
 cdef void packet_to_vnet(const Packet *pkt, uint8_t *vnet) noexcept nogil        # write the header for output
+
+# The header for output, written into the headroom just before the frame, so that both are one piece; NULL if there is
+# no room. Whoever else holds the packet would write the same.
+cdef inline uint8_t *packet_vnet_front(Packet *pkt) noexcept nogil:
+    if pkt.data - pkt.buf < VNET_HDR_BYTES:
+        return NULL
+    packet_to_vnet(pkt, pkt.data - VNET_HDR_BYTES)
+    return pkt.data - VNET_HDR_BYTES
+
 # compute a partial L4 checksum in software and clear the flag (pkt must be writable); 0, or a drop reason
 cdef int packet_complete_csum(Packet *pkt) noexcept nogil
 

@@ -14,11 +14,12 @@ from libc.string cimport memcpy, memmove, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport close
 
+from datapath.atomic cimport unlikely
 from datapath.drops cimport DROP_RX_NO_BUFFER, DROP_RX_TOO_LONG, DROP_RX_TOO_SHORT, DROP_TX_DOWN
 from datapath.headers cimport ETHERNET_BYTES, ETH_VLAN, VLAN_BYTES
 from datapath.packet cimport (
     BATCH_MAX, LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc,
-    packet_from_vnet, packet_push, packet_release, packet_to_vnet,
+    packet_from_vnet, packet_push, packet_release, packet_to_vnet, packet_vnet_front,
 )
 from datapath.ports.port cimport (
     Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_sent, port_tx_reason,
@@ -363,16 +364,25 @@ cdef void vector_fill(Vector *vector, Packet **pkts, uint32_t n) noexcept nogil:
     """Describe up to TX_MESSAGES packets to sendmmsg."""
     cdef uint32_t i
     cdef msghdr *message
+    cdef iovec *parts
+    cdef uint8_t *front
     for i in range(n):
-        packet_to_vnet(pkts[i], &vector.vnet[i * VNET_HDR_BYTES])
-        vector.parts[2 * i].iov_base = &vector.vnet[i * VNET_HDR_BYTES]
-        vector.parts[2 * i].iov_len = VNET_HDR_BYTES
-        vector.parts[2 * i + 1].iov_base = pkts[i].data
-        vector.parts[2 * i + 1].iov_len = pkts[i].length
+        parts = &vector.parts[2 * i]
         message = &vector.messages[i].msg_hdr
         memset(message, 0, sizeof(msghdr))
-        message.msg_iov = &vector.parts[2 * i]
-        message.msg_iovlen = 2
+        message.msg_iov = parts
+        message.msg_iovlen = 1
+        # In one piece the kernel copies faster; what actions pushed may have used the room up.
+        front = packet_vnet_front(pkts[i])
+        parts[0].iov_base = front
+        parts[0].iov_len = VNET_HDR_BYTES + pkts[i].length
+        if unlikely(front == NULL):
+            packet_to_vnet(pkts[i], &vector.vnet[i * VNET_HDR_BYTES])
+            parts[0].iov_base = &vector.vnet[i * VNET_HDR_BYTES]
+            parts[0].iov_len = VNET_HDR_BYTES
+            parts[1].iov_base = pkts[i].data
+            parts[1].iov_len = pkts[i].length
+            message.msg_iovlen = 2
 
 
 cdef void drop_all(Packet **pkts, uint32_t n, uint32_t reason, PortStats *stats) noexcept nogil:
