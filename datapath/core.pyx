@@ -36,7 +36,7 @@ import threading
 from datapath.drops import DROP_NAMES
 from vslib.clock import CLOCK
 from vslib.errors import ConfigError, InternalError
-from vslib.vlog import Module
+from vslib.vlog import get
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -59,7 +59,7 @@ cdef enum:
     SAME_CLOCK_NS = 1000000    # a smaller difference between vslib's clock and the host's is the time it took to read
                                # both
 
-log = Module("dpif_netdev")
+log = get("dpif_netdev")
 
 
 # ---- before ofproto has come: every packet is dropped ----
@@ -549,6 +549,9 @@ cdef class Core:
             "batches": fwd.stats.batches,
             "sleeps": fwd.stats.sleeps,
             "busy_cycles": fwd.stats.busy_cycles,
+            "sent": fwd.sender.sent,
+            "sent_batches": fwd.sender.sent_batches,
+            "subtable_lookups": fwd.classifier.probes,
             "asleep": bool(load_relaxed(&fwd.box.asleep)),
             "n_flows": fwd.classifier.n,
             "n_masks": fwd.classifier.n_subtables,

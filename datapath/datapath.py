@@ -20,6 +20,7 @@ from vslib.errors import ConfigError
 NS_PER_MS = 1_000_000
 FIRST_PORT = 1  # 0 is the datapath's own name
 PORTS_MAX = 65536
+FORWARDERS_MAX = 16
 DEFAULT_MAX_IDLE_MS = 10_000
 DEFAULT_FLOW_LIMIT = 200_000
 
@@ -27,6 +28,10 @@ DEFAULT_FLOW_LIMIT = 200_000
 SUMMED = (
     *("packets", "exact_hits", "masked_hits", "misses", "retranslations", "uncached", "lost", "evicted"),
     *("n_flows", "n_masks", "buffers_in_use"),
+)
+COUNTS = (
+    *("packets", "exact_hits", "masked_hits", "misses", "retranslations", "lost"),
+    *("subtable_lookups", "sent", "sent_batches", "busy_cycles"),
 )
 GROWING = SUMMED[:8]  # those that never fall, also when a forwarder goes
 
@@ -70,6 +75,7 @@ class Datapath:
         self._default_count = count
         self.rx = RxQueues(self._core)
         self._polls = (False, 0)
+        self._counted_before = [self._counts(i) for i in range(count)]
         self._retired = dict.fromkeys(GROWING, 0)  # of forwarders that have gone
         self._ports: dict[int, Any] = {}
         self._drops_before: dict[int, dict[str, int]] = {}  # what a port's handle had counted when it was attached
@@ -98,6 +104,11 @@ class Datapath:
         return int(self._core.n_forwarders)
 
     @property
+    def inline(self) -> bool:
+        """Whether there are no threads."""
+        return bool(self._core.inline)
+
+    @property
     def running(self) -> bool:
         """Whether forwarder threads run."""
         return bool(self._core.running)
@@ -111,6 +122,8 @@ class Datapath:
         Raises ConfigError for a number of processors that is not in 1..16.
         """
         places: list[int | None] = list(cpus) if cpus is not None else [None] * self._default_count
+        if not 0 < len(places) <= FORWARDERS_MAX:
+            raise ConfigError(f"{len(places)} forwarders are not in 1..{FORWARDERS_MAX}")
         if places != self._core.cpus:
             self._replace_forwarders(places)
             self._polls = (False, 0)
@@ -135,6 +148,7 @@ class Datapath:
         self.flow_limit = self._flow_limit
         if was_running:
             self._core.start()
+        self._counted_before = [self._counts(i) for i in range(len(places))]
         self.rx.forwarders_changed([i if cpu is None else cpu for i, cpu in enumerate(places)])
 
     # -- ports
@@ -282,6 +296,23 @@ class Datapath:
             raise ConfigError(f"flow limit {value} is not positive")
         self._flow_limit = value
         self._core.set_flow_limit(max(1, value // self.n_forwarders))
+
+    def _counts(self, number: int) -> dict[str, int]:
+        stats = self._core.forwarder_stats(number)
+        return {name: stats[name] for name in COUNTS} | {"cycles": self._core.cycles()}
+
+    def counts_since_clear(self) -> list[dict[str, int]]:
+        """Return for each forwarder its COUNTS, and the `cycles` that have passed, since it was made or cleared."""
+        now = [self._counts(i) for i in range(self.n_forwarders)]
+        return [
+            {name: value - before[name] for name, value in counts.items()}
+            for counts, before in zip(now, self._counted_before, strict=True)
+        ]
+
+    def clear_counts(self, numbers: Sequence[int]) -> None:
+        """Let counts_since_clear begin anew for these forwarders."""
+        for number in numbers:
+            self._counted_before[number] = self._counts(number)
 
     def stats(self) -> dict[str, Any]:
         """Return counters over all forwarders.

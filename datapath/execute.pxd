@@ -30,6 +30,8 @@ cdef struct Sender:
     uint32_t forwarder         # number of this forwarder
     MissHandler *handler       # who takes punted packets
     uint32_t trunc_bytes       # ACT_TRUNC: longest length of the next output, 0 = whole packets
+    uint64_t sent              # packets handed to ports
+    uint64_t sent_batches      # in so many vectors
     bint consumed              # the running program has sent or punted something
     uint64_t[N_DROP_REASONS] drops      # by this forwarder's pipeline
     uint64_t[N_DROP_REASONS] orphans    # of these: the receiving port was gone, so that no port counted them

@@ -76,6 +76,7 @@ cdef struct Classifier:
     uint32_t evict_cursor
     uint32_t lookups           # since the last ranking
     Megaflow *graveyard        # removed, not reaped yet
+    uint64_t probes            # subtables looked at for keys that had a megaflow
     uint64_t evicted           # megaflows removed because the limit was reached
 
 cdef void classifier_init(Classifier *cls, const HashSecret *secret, MissHandler *handler) noexcept nogil

@@ -87,6 +87,7 @@ cdef Megaflow *classifier_lookup(Classifier *cls, const PacketKey *key) noexcept
         flow = subtable_find(sub, words, masked_hash(cls.secret, sub, words))
         if flow != NULL:
             sub.hits += 1
+            cls.probes += i + 1
             return flow
     return NULL
 

@@ -1,8 +1,9 @@
 """Which forwarder receives from which queue: the decision, as pure functions over loads and wishes.
 
 The names and rules are Open vSwitch's: queues with an affinity go where they want and keep others off that core
-(unless `isolate` is off), the rest are dealt out by `mode`. A core is the number that a forwarder goes by: its
-processor, or its own number when it may run anywhere.
+(unless `isolate` is off), the rest are dealt out by `mode`. But where it leaves queues to nobody, because every core is
+kept, they share those cores here: bridges' own devices are received from by forwarders, too. A core is the number that
+a forwarder goes by: its processor, or its own number when it may run anywhere.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Wish:
 
 @dataclass
 class Assignment:
-    """Who has what. cores: of each queue, None = nobody receives from it; pinned: queues where they want to be.
+    """Who has what. cores: of each queue, None = nobody yet; pinned: queues where they want to be.
 
-    isolated: cores that only pinned queues have; homeless: queues whose core does not exist.
+    isolated: cores that are kept for pinned queues; homeless: queues whose core does not exist.
     """
 
     cores: dict[QueueId, int | None] = field(default_factory=dict)
@@ -60,16 +61,19 @@ def assign(wishes: Mapping[QueueId, Wish], cores: Sequence[int], mode: str, isol
         loads[wish.core] += wish.load
         if isolate:
             found.isolated.add(wish.core)
-    open_cores = [core for core in cores if core not in found.isolated]
+    open_cores = not_isolated(found, cores)
     if mode != "roundrobin":
         free.sort(key=lambda queue: (-wishes[queue].load, queue))
-    if not open_cores:
-        found.cores.update(dict.fromkeys(free))
-    elif mode == "group":
+    if mode == "group":
         _least_loaded(found, free, wishes, {core: loads[core] for core in open_cores})
     else:
         found.cores.update(zip(free, _in_turn(open_cores, len(free), back=mode == "cycles"), strict=True))
     return found
+
+
+def not_isolated(found: Assignment, cores: Sequence[int]) -> list[int]:
+    """Return the cores for queues that are not pinned: those that are not isolated, all if there is none."""
+    return [core for core in cores if core not in found.isolated] or list(cores)
 
 
 def _in_turn(cores: Sequence[int], n: int, *, back: bool) -> Iterable[int]:
@@ -91,10 +95,10 @@ def _least_loaded(
         counts[core] += 1
 
 
-def place(wish: Wish, current: Assignment, cores: Sequence[int]) -> int | None:
+def place(current: Assignment, cores: Sequence[int]) -> int:
     """Return the core for one more queue that is not pinned, while all others stay: the one with the fewest queues."""
     taken = list(current.cores.values())
-    return min((core for core in cores if core not in current.isolated), key=taken.count, default=None)
+    return min(not_isolated(current, cores), key=taken.count)
 
 
 def improvement(before: Mapping[QueueId, int | None], after: Mapping[QueueId, int | None],

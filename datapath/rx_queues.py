@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from datapath.rx_assign import MODES, Assignment, QueueId, Wish, assign, improvement, place
-from vslib.vlog import Module
+from datapath.rx_assign import MODES, Assignment, QueueId, Wish, assign, improvement, not_isolated, place
+from vslib.vlog import get
 
-log = Module("dpif_netdev")
+log = get("dpif_netdev")
 
 INTERVAL_S = 5.0
 INTERVALS = 12  # a minute of them is kept
@@ -74,7 +74,7 @@ class RxQueues:
         for n in range(handle.n_rxq):
             queue = QueueId(number, n)
             self._now.cores[queue] = None
-            self._give(queue, place(Wish(), self._now, self.cores))
+            self._give(queue, place(self._now, self.cores))
 
     def remove(self, number: int) -> None:
         """Forget the queues of a port that was detached."""
@@ -106,6 +106,13 @@ class RxQueues:
 
     # -- who has what
 
+    def configure(self, mode: str, isolate: bool) -> None:
+        """Choose how queues are dealt out (rx_assign.MODES), and whether cores of pinned queues have no others."""
+        if (mode, isolate) != (self.mode, self.isolate):
+            self.mode, self.isolate = mode, isolate
+            log.info("Rxq to PMD assignment mode changed to: '%s'.", mode)
+            self.assign_all()
+
     def assign_all(self) -> None:
         """Deal out all queues anew by what is known of their loads; those that stay where they are notice nothing."""
         wanted = self._wanted(self.mode)
@@ -115,12 +122,6 @@ class RxQueues:
                 "Core %2d cannot be pinned with port '%s' rx queue %d. Use pmd-cpu-mask to enable a pmd on core %d. "
                 "An alternative core will be assigned.", core, self._queues[queue].handle.name, queue.queue, core,
             )  # fmt: skip
-        for queue, core in wanted.cores.items():
-            if core is None and self._now.cores.get(queue, -1) is not None:
-                log.warn(
-                    "No non-isolated pmd on any numa available for port '%s' rx queue %d. This rx queue will not be "
-                    "polled.", self._queues[queue].handle.name, queue.queue,
-                )  # fmt: skip
         before, self._now.pinned, self._now.isolated = self._now.cores, wanted.pinned, wanted.isolated
         self._now.cores = {queue: before.get(queue) for queue in wanted.cores}
         for queue, core in wanted.cores.items():
@@ -181,7 +182,7 @@ class RxQueues:
         if not any(100 * load.last(INTERVALS) >= load_percent * elapsed for load in self._busy):
             return False
         loads = {queue: known.load.last(INTERVALS) for queue, known in self._queues.items()}
-        open_cores = [core for core in self.cores if core not in self._now.isolated]
+        open_cores = not_isolated(self._now, self.cores)
         gain = improvement(self._now.cores, self._wanted(self.mode).cores, loads, open_cores)
         if gain < improvement_percent:
             return False

@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Callable
 
 from datapath.datapath import Datapath
+from datapath.rx_queues import INTERVAL_S
 from ofproto.switch import SwitchHandle
 from vslib import clock as clock_module
 from vslib import vlog
 from vswitchd.bridge import Bridge
+from vswitchd.desired_threads import Threads
 from vswitchd.devices import Host
 
 log = vlog.get("vswitchd")
@@ -42,6 +44,8 @@ class Core:
         self._timers: list[clock_module.Handle] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._collected_version = 0
+        self.threads = Threads()
+        self._since_balance_s = 0.0
 
     def start(self) -> None:
         """Start the forwarders and the recurring work on the running loop."""
@@ -51,6 +55,7 @@ class Core:
         self.datapath.start()
         self._every(CREDIT_PERIOD_S, self.push_credits)
         self._every(EXPIRE_PERIOD_S, self.expire)
+        self._every(INTERVAL_S, self.watch_load)
 
     def _every(self, period_s: float, work: Callable[[], None]) -> None:
         slot = len(self._timers)
@@ -75,6 +80,32 @@ class Core:
             bridge = by_id.get(punt.bridge_id)
             if bridge is not None:
                 bridge.channel.packet_in(punt)
+
+    def set_threads(self, wanted: Threads) -> None:
+        """Have the forwarders of `wanted` and deal receive queues out as it says; an embedded switch keeps its one."""
+        before, self.threads = self.threads, wanted
+        if self.datapath.inline:
+            return
+        if wanted.cpus != before.cpus:
+            log.info("forwarders on processors %s", "any" if wanted.cpus is None else wanted.cpus)
+        self.datapath.set_forwarders(wanted.cpus, wanted.max_sleep_us)
+        self.datapath.rx.configure(wanted.assign, wanted.isolate)
+        if wanted.balance and not before.balance:
+            log.info(
+                "PMD auto load balance is enabled, interval %d mins, pmd load threshold %d%%, "
+                "improvement threshold %d%%.",
+                wanted.balance_minutes, wanted.balance_load, wanted.balance_gain,
+            )  # fmt: skip
+            self._since_balance_s = 0.0
+
+    def watch_load(self) -> None:
+        """Note how busy forwarders and receive queues were; deal these out anew when that is asked for and helps."""
+        rx, wanted = self.datapath.rx, self.threads
+        rx.sample()
+        self._since_balance_s += INTERVAL_S
+        if wanted.balance and self._since_balance_s >= 60 * wanted.balance_minutes:
+            self._since_balance_s = 0.0
+            rx.rebalance_if_worth(wanted.balance_load, wanted.balance_gain)
 
     def expire(self) -> None:
         """Remove flows whose time is over and MAC addresses not heard of for long."""

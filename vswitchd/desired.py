@@ -18,6 +18,8 @@ from datapath.datapath import DEFAULT_FLOW_LIMIT, DEFAULT_MAX_IDLE_MS
 from ofproto.packet_in_queue import DEFAULT_QUEUE_SIZE, Limits
 from vslib import dirs
 from vslib.stream_tls import TlsFiles
+from vswitchd import desired_threads
+from vswitchd.desired_threads import Threads
 
 TABLES: dict[str, list[str] | None] = {
     "Open_vSwitch": None,
@@ -56,7 +58,7 @@ class DesiredInterface:
     """One Interface row. ofport: the number it had or asks for, None = any; requested: it asks for that number.
 
     last_ofport: the one it had, None = it did not run; is_new: nobody has tried to make it run yet; mac: None also on
-    the device of the bridge itself.
+    the device of the bridge itself; affinity: cores that shall receive from its queues, by queue.
     """
 
     row: uuid.UUID
@@ -69,6 +71,7 @@ class DesiredInterface:
     mtu_request: int | None
     last_ofport: int | None = None
     is_new: bool = True
+    affinity: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ class Desired:
     flow_limit: int = DEFAULT_FLOW_LIMIT
     max_idle_ms: int = DEFAULT_MAX_IDLE_MS
     tls: TlsFiles | None = None
+    threads: Threads = Threads()
 
 
 def parse_mac(text: str | None) -> bytes | None:
@@ -220,6 +224,7 @@ class Reader:
             mtu_request=row.mtu_request,
             last_ofport=had,
             is_new=row.ofport is None,
+            affinity=desired_threads.affinity(row, self.problem),
         )
 
     def ofport(self, where: str, number: int | None) -> int | None:
@@ -359,6 +364,7 @@ class Reader:
         self.flag(where, other, "flow-restore-wait")
         self.desired.flow_limit = self.number(where, other, "flow-limit", DEFAULT_FLOW_LIMIT, 1, 1 << 30)
         self.desired.max_idle_ms = self.number(where, other, "max-idle", DEFAULT_MAX_IDLE_MS, 500, 1 << 31)
+        self.desired.threads = desired_threads.read(other, self.problem)
         self.desired.tls = self.tls(getattr(root, "ssl", None))
         for row in self.rows("Bridge", root.bridges):
             if "/" in row.name or not row.name or len(row.name) > 15:

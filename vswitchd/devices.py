@@ -21,6 +21,7 @@ from vslib.errors import ConfigError
 from vswitchd import measuring
 from vswitchd.desired import DesiredInterface
 
+QUEUES = "n_rxq"  # the option with the number of receive queues
 T = TypeVar("T")
 R = TypeVar("R")
 THREADS_MAX = 16
@@ -135,6 +136,11 @@ def _afxdp_port(wanted: DesiredInterface) -> AfXdpPort:
     return AfXdpPort(wanted.name, mode=chosen["xdp-mode"], need_wakeup=need_wakeup, mtu=mtu)
 
 
+def _system_port(wanted: DesiredInterface) -> AfPacketPort:
+    """Open a device. Raises ConfigError."""
+    return AfPacketPort(wanted.name, n_rxq=measuring.rx_queues(wanted))
+
+
 def _open_patch(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
     peer = wanted.options.get("peer")
     if not peer:
@@ -150,7 +156,7 @@ def in_memory(open_it: measuring.Open, word: str) -> Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "system": Kind(_open_existing(lambda wanted: AfPacketPort(wanted.name)), "", False, slow=True),
+    "system": Kind(_open_existing(_system_port), "", False, slow=True),
     "afxdp": Kind(_open_existing(_afxdp_port), "afxdp", False, slow=True, by_options=True),
     "afxdp-nonpmd": Kind(_open_existing(_afxdp_port), "afxdp-nonpmd", False, slow=True, by_options=True),
     "internal": Kind(_open_tap("internal"), "tap", True, slow=True),

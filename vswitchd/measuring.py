@@ -5,6 +5,7 @@
 | rx_pcap=FILE | receive the file's frames, once |
 | infinite_rx=true | ... again and again, from memory |
 | tx_pcap=FILE | write what is sent to a new file |
+| n_rxq=N | receive queues, over which the file's flows are spread |
 
 Errors are ConfigError with the option, the file and the reason, for Interface.error. Thread rule: control thread.
 """
@@ -20,7 +21,8 @@ from datapath.ports.pipe import PipePort
 from vslib.errors import ConfigError
 from vswitchd.desired import DesiredInterface
 
-PCAP_OPTIONS = ("rx_pcap", "tx_pcap", "infinite_rx")
+PCAP_OPTIONS = ("rx_pcap", "tx_pcap", "infinite_rx", "n_rxq")
+RX_QUEUES_MAX = 16
 BOOLEANS = {"true": True, "false": False}
 
 Open = Callable[[DesiredInterface], tuple[PipePort, Link]]
@@ -39,6 +41,14 @@ def _flag(wanted: DesiredInterface, options: Mapping[str, str], name: str) -> bo
     if text not in BOOLEANS:
         raise ConfigError(f"{wanted.name}: options:{name}: {text!r} is neither true nor false")
     return BOOLEANS[text]
+
+
+def rx_queues(wanted: DesiredInterface) -> int:
+    """Return how many receive queues are asked for. Raises ConfigError."""
+    text = wanted.options.get("n_rxq", "1")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= RX_QUEUES_MAX:
+        raise ConfigError(f"{wanted.name}: options:n_rxq: {text!r} is not a number from 1 to {RX_QUEUES_MAX}")
+    return int(text)
 
 
 def _link(wanted: DesiredInterface) -> Link:
@@ -71,6 +81,7 @@ def pcap_opener(background: bool = True, opened: Callable[[PcapPort], object] = 
                 tx=options.get("tx_pcap"),
                 infinite=infinite,
                 background=background,
+                n_rxq=rx_queues(wanted),
             )
         except (ConfigError, OSError) as error:
             raise ConfigError(f"{wanted.name}: {error}") from error

@@ -15,7 +15,7 @@ from vslib.errors import ConfigError
 from vswitchd.bridge import Bridge, RunningPort, closing, find_port
 from vswitchd.core import Core
 from vswitchd.desired import Desired, DesiredBridge, DesiredInterface, DesiredPort, parse_mac
-from vswitchd.devices import KINDS, Host, Opened, Request
+from vswitchd.devices import KINDS, QUEUES, Host, Opened, Request
 
 log = vlog.get("bridge")
 
@@ -53,6 +53,8 @@ def same_device(running: RunningPort, wanted: DesiredInterface) -> bool:
     if running.kind != effective_kind(wanted, None) and not (running.kind == "internal" and wanted.kind == "system"):
         return False
     if KINDS[running.kind].by_options and running.wanted.options != wanted.options:
+        return False
+    if running.wanted.options.get(QUEUES) != wanted.options.get(QUEUES):
         return False
     return running.link.present and running.wanted.row == wanted.row
 
@@ -161,7 +163,7 @@ def add_one(change: Change, bridge: Bridge, asked: Request, opened: Opened) -> N
     wanted, core = asked.wanted, change.core
     try:
         number = bridge.pick_number(wanted)
-        dp_port = None if opened.handle is None else core.datapath.add_port(opened.handle)
+        dp_port = None if opened.handle is None else core.datapath.add_port(opened.handle, affinity=wanted.affinity)
     except ConfigError as error:
         if opened.handle is not None:
             opened.handle.close()
@@ -222,6 +224,8 @@ async def update_ports(change: Change) -> None:
                 continue
             set_vlan(bridge, running, port)
             set_device(change, bridge, running, interface)
+            if running.dp_port is not None:
+                change.core.datapath.rx.set_affinity(running.dp_port, interface.affinity)
             if interface.mtu_request is None and running.wanted.mtu_request is not None:
                 running.followed_mtu = 0  # it follows the others again
             running.wanted = interface
@@ -341,10 +345,16 @@ async def limit_caches(change: Change) -> None:
         datapath.flow_limit = wanted.flow_limit
 
 
+async def set_threads(change: Change) -> None:
+    """Have the forwarders that are asked for, and deal receive queues out as is asked for."""
+    change.core.set_threads(change.desired.threads)
+
+
 STEPS: tuple[Callable[[Change], Awaitable[None]], ...] = (
     delete_bridges,
     delete_ports,
     add_bridges,
+    set_threads,
     add_ports,
     renumber_ports,
     update_ports,

@@ -115,15 +115,19 @@ cdef struct Inbox:             # where recvmmsg puts frames when there is no rin
     Packet *pkts[INBOX_MESSAGES]
     uint8_t[INBOX_MESSAGES * LARGE_FRAME_MAX] overflow
 
-cdef struct AfPacket:
+cdef struct AfPacket:          # one receive queue; in cache lines of its own
     int rx_fd
-    int tx_fd
     int error                  # errno once the device is gone, else 0
     uint32_t idle              # rx calls that found nothing, in a row
     uint8_t *ring              # slots * SLOT_BYTES, shared with the kernel; NULL without a ring
     uint32_t slots
     uint32_t head              # the slot that is filled next
     Inbox *inbox               # NULL with a ring
+    uint8_t[128] unused
+
+cdef struct AfPackets:         # only read while the port is attached
+    AfPacket *queues
+    int tx_fd
 
 cdef struct Vector:            # what one sendmmsg call is given
     mmsghdr[TX_MESSAGES] messages
@@ -348,7 +352,7 @@ cdef int device_state(AfPacket *sock) noexcept nogil:
 
 
 cdef int afpacket_rx(Port *port, uint32_t queue, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
-    cdef AfPacket *sock = <AfPacket *>port.impl
+    cdef AfPacket *sock = &(<AfPackets *>port.impl).queues[queue]
     cdef uint32_t taken
     batch.n = 0
     if sock.error:
@@ -420,13 +424,20 @@ cdef void send_vector(int fd, Packet **pkts, uint32_t n, PortStats *stats) noexc
 
 
 cdef void afpacket_tx(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder, PortStats *stats) noexcept nogil:
-    cdef AfPacket *sock = <AfPacket *>port.impl
+    cdef AfPackets *socks = <AfPackets *>port.impl
     cdef uint32_t at = 0
     cdef uint32_t some
     while at < n:
         some = n - at if n - at < TX_MESSAGES else <uint32_t>TX_MESSAGES
-        send_vector(sock.tx_fd, &pkts[at], some, stats)
+        send_vector(socks.tx_fd, &pkts[at], some, stats)
         at += some
+
+
+cdef void queue_close(AfPacket *sock) noexcept nogil:
+    if sock.ring != NULL:
+        munmap(sock.ring, <size_t>sock.slots * SLOT_BYTES)
+    free(sock.inbox)
+    close(sock.rx_fd)
 
 
 # -- shell ------------------------------------------------------------------------------------------------------------
@@ -436,69 +447,82 @@ cdef class AfPacketPort(PortHandle):
 
     `slots` is the least size of the receive ring in frames, 0 = receive by recvmmsg. `silence` keeps the host's own
     stack from answering the same frames; `silenced_by` then tells how, empty if it could not be done (logged).
-    Raises ConfigError if there is no such device or it cannot be opened.
+    `n_rxq`: receive queues, each with a ring. Raises ConfigError if there is no such device or it cannot be opened.
     """
 
-    cdef AfPacket sock
+    cdef AfPackets socks
     cdef object lost           # frames that the kernel dropped, as far as asked
     cdef object silencer
 
     def __cinit__(self, *args, **kwargs):
-        self.sock.rx_fd = self.sock.tx_fd = -1
+        self.socks.tx_fd = -1
 
-    def __init__(self, str name, *, uint32_t slots=RING_SLOTS, bint silence=True):
+    def __init__(self, str name, *, uint32_t slots=RING_SLOTS, bint silence=True, uint32_t n_rxq=1):
+        cdef uint32_t i
         link = netdev.link(name)
         self.name = name
         self.kind = "system"
         self.lost = 0
         self.mtu = link.mtu
-        opened = packet_socket.open_sockets(name, slots)
-        self.sock.rx_fd = opened.rx_fd
-        self.sock.tx_fd = opened.tx_fd
-        self.sock.slots = opened.slots
-        self.map_ring()
+        opened = packet_socket.open_sockets(name, slots, n_rxq)
+        self.socks.tx_fd = opened.tx_fd
+        self.make_queues((opened.rx_fd, *opened.more_rx_fds), opened.slots)
+        for i in range(self.port.n_rxq):
+            self.map_ring(&self.socks.queues[i])
         self.port.caps = sum(CAPS[cap] for cap in opened.caps)
-        self.port.impl = &self.sock
+        self.port.impl = &self.socks
         self.port.rx_fd = opened.rx_fd
         self.port.rx = afpacket_rx
         self.port.tx = afpacket_tx
         if silence:
             self.silencer = host_silence.silence(name, link.ifindex)
 
-    cdef int map_ring(self) except -1:
+    cdef int make_queues(self, tuple rx_fds, uint32_t slots) except -1:
+        """Take over the descriptors of the queues; raises MemoryError."""
+        cdef uint32_t i
+        self.socks.queues = <AfPacket *>calloc(len(rx_fds), sizeof(AfPacket))
+        if self.socks.queues == NULL:
+            for fd in rx_fds:
+                close(fd)
+            raise MemoryError
+        self.port.n_rxq = <uint32_t>len(rx_fds)
+        for i in range(self.port.n_rxq):
+            self.socks.queues[i].rx_fd = rx_fds[i]
+            self.socks.queues[i].slots = slots
+            if i:
+                self.port.more_rx_fds[i - 1] = rx_fds[i]
+        return 0
+
+    cdef int map_ring(self, AfPacket *sock) except -1:
         """Map the ring, or make the inbox if there is none; raises ConfigError or MemoryError."""
         cdef void *memory
-        cdef size_t n_bytes = <size_t>self.sock.slots * SLOT_BYTES
-        if self.sock.slots == 0:
-            self.sock.inbox = <Inbox *>calloc(1, sizeof(Inbox))
-            if self.sock.inbox == NULL:
+        cdef size_t n_bytes = <size_t>sock.slots * SLOT_BYTES
+        if sock.slots == 0:
+            sock.inbox = <Inbox *>calloc(1, sizeof(Inbox))
+            if sock.inbox == NULL:
                 raise MemoryError
             return 0
-        memory = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, self.sock.rx_fd, 0)
+        memory = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, sock.rx_fd, 0)
         if memory == MAP_FAILED:
             raise ConfigError(f"could not open network device {self.name} (the receive ring cannot be mapped)")
-        self.sock.ring = <uint8_t *>memory
+        sock.ring = <uint8_t *>memory
         return 0
 
     def __dealloc__(self):
         self.release_memory()
 
     cdef void release_memory(self) noexcept:
-        cdef uint8_t *ring = self.sock.ring
-        cdef size_t n_bytes = <size_t>self.sock.slots * SLOT_BYTES
-        cdef int rx_fd = self.sock.rx_fd
-        cdef int tx_fd = self.sock.tx_fd
-        free(self.sock.inbox)
-        self.sock.ring = NULL
-        self.sock.inbox = NULL
-        self.sock.rx_fd = self.sock.tx_fd = -1
+        cdef AfPacket *queues = self.socks.queues
+        cdef uint32_t i, n = self.port.n_rxq
+        cdef int tx_fd = self.socks.tx_fd
+        self.socks.queues = NULL
+        self.socks.tx_fd = -1
         with nogil:            # the kernel waits for its grace period, 5 to 15 ms: ports that go together wait together
-            if ring != NULL:
-                munmap(ring, n_bytes)
-            if rx_fd >= 0:
-                close(rx_fd)
+            for i in range(n if queues != NULL else 0):
+                queue_close(&queues[i])
             if tx_fd >= 0:
                 close(tx_fd)
+        free(queues)
 
     def _close(self) -> None:
         self._lost_in_kernel()
@@ -507,14 +531,15 @@ cdef class AfPacketPort(PortHandle):
             self.silencer.undo()
 
     def _lost_in_kernel(self) -> int:
-        if self.sock.rx_fd >= 0:
-            self.lost += packet_socket.lost(self.sock.rx_fd)
+        cdef uint32_t i
+        for i in range(self.port.n_rxq if self.socks.queues != NULL else 0):
+            self.lost += packet_socket.lost(self.socks.queues[i].rx_fd)
         return self.lost
 
     @property
     def has_ring(self) -> bool:
         """Whether frames are received by a ring."""
-        return self.sock.ring != NULL
+        return self.socks.queues != NULL and self.socks.queues[0].ring != NULL
 
     @property
     def silenced_by(self) -> str:

@@ -31,7 +31,7 @@ import threading
 
 from datapath.ports import ethtool, netdev, packet_socket, plain_frames, xdp_program
 from vslib.errors import ConfigError
-from vslib.vlog import Module
+from vslib.vlog import get
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef struct pthread_mutex_t:
@@ -92,7 +92,7 @@ cdef struct AfXdp:
     uint32_t idle              # rx calls that found nothing, in a row
     pthread_mutex_t sending    # held by who writes the tx ring
 
-log = Module("netdev_afxdp")
+log = get("netdev_afxdp")
 
 REBIND_TRIES = 60              # a socket that was closed on the same queue keeps it for up to a grace period
 REBIND_PAUSE_S = 0.01

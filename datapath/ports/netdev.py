@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from datapath.ports import ethtool, netlink, tun
 from vslib.errors import ConfigError
-from vslib.vlog import Module
+from vslib.vlog import get
 
-log = Module("netdev")
+log = get("netdev")
 
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
 NO_MAC = bytes(6)

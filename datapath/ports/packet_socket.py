@@ -11,20 +11,24 @@ import contextlib
 import errno
 import os
 import socket
+import struct
 from typing import NamedTuple
 
 from datapath.ports import kernel
 from datapath.ports.tun import check_name
 from vslib.errors import ConfigError
-from vslib.vlog import Module
+from vslib.vlog import get
 
-log = Module("netdev_linux")
+log = get("netdev_linux")
 
 ETH_P_ALL = 0x0003
 ARPHRD_ETHER = 1
 SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP, PACKET_RX_RING, PACKET_STATISTICS, PACKET_COPY_THRESH = 1, 5, 6, 7
 PACKET_AUXDATA, PACKET_VERSION, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 8, 10, 15, 23
+PACKET_FANOUT = 18
+FANOUT_UNIQUE_ID, FANOUT_IGNORE_OUTGOING = 0x2000, 0x4000  # flags of the type PACKET_FANOUT_HASH, which is 0
+SO_ATTACH_FILTER, SO_DETACH_FILTER, BPF_RET = 26, 27, 0x06
 TPACKET_V2 = 1
 PACKET_MR_PROMISC = 1
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
@@ -36,27 +40,34 @@ USO_SINCE = (6, 2)
 
 
 class Sockets(NamedTuple):
-    """Descriptors that the caller owns, and what they can do; `slots` 0 = no ring: frames come by recvmmsg."""
+    """Descriptors that the caller owns, and what they can do; `slots` 0 = no ring: frames come by recvmmsg.
+
+    more_rx_fds: further receive queues, among which the kernel spreads flows.
+    """
 
     rx_fd: int
     tx_fd: int
     slots: int
     caps: tuple[str, ...]
+    more_rx_fds: tuple[int, ...] = ()
 
 
-def open_sockets(name: str, slots: int) -> Sockets:
+def open_sockets(name: str, slots: int, n_rxq: int = 1) -> Sockets:
     """Open the sockets of a device, with a receive ring of `slots` frames if the kernel grants one (0: do not ask).
 
-    Raises ConfigError if there is no such device, it is no Ethernet device, or without CAP_NET_RAW.
+    n_rxq: how many sockets to receive from; there is one if the kernel does not let several share (logged). Raises
+    ConfigError if there is no such device, it is no Ethernet device, or without CAP_NET_RAW.
     """
     check_name(name)
     try:
         with contextlib.ExitStack() as stack:
             rx = stack.enter_context(_socket())
             tx = stack.enter_context(_socket())
-            slots = _set_up_rx(rx, name, slots)
+            more = [stack.enter_context(_socket()) for _ in range(n_rxq - 1)]
+            slots = _set_up_shared(rx, more, name, slots) if more else _set_up_rx(rx, name, slots)
             _set_up_tx(tx, name)
-            return Sockets(rx.detach(), tx.detach(), slots, _caps())
+            more_fds = tuple(sock.detach() for sock in more)
+            return Sockets(rx.detach(), tx.detach(), slots, _caps(), more_fds)
     except OSError as error:
         raise ConfigError(f"could not open network device {name} ({_reason(error)})") from error
 
@@ -99,6 +110,34 @@ def _set_up_rx(sock: socket.socket, name: str, slots: int) -> int:
     _make_promiscuous(sock, index)
     sock.bind((name, ETH_P_ALL))
     _check_ethernet(sock)
+    return slots
+
+
+def _set_up_shared(rx: socket.socket, more: list[socket.socket], name: str, slots: int) -> int:
+    """Set up sockets among which the kernel spreads flows by their hash; return the slots of each ring.
+
+    Until all have joined each would get every frame: a filter keeps them empty meanwhile. `more` is cleared when they
+    cannot share.
+    """
+    nothing = kernel.new("struct sock_filter *", {"code": BPF_RET})
+    for sock in (rx, *more):
+        program = struct.pack("HP", 1, kernel.address(nothing))  # struct sock_fprog
+        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    slots = _set_up_rx(rx, name, slots)
+    try:
+        rx.setsockopt(SOL_PACKET, PACKET_FANOUT, (FANOUT_IGNORE_OUTGOING | FANOUT_UNIQUE_ID) << 16)
+        group = rx.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xFFFF
+        for sock in more:
+            if _set_up_rx(sock, name, slots) != slots:
+                raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+            sock.setsockopt(SOL_PACKET, PACKET_FANOUT, FANOUT_IGNORE_OUTGOING << 16 | group)
+    except OSError as error:
+        log.warn("%s: one receive queue instead of %d: %s", name, 1 + len(more), error.strerror)
+        for sock in more:
+            sock.close()
+        more.clear()
+    for sock in (rx, *more):
+        sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
     return slots
 
 

@@ -21,7 +21,7 @@ import threading
 
 from datapath.ports import pcap_file
 from vslib.errors import ConfigError
-from vslib.vlog import Module
+from vslib.vlog import get
 
 cdef extern from "<sys/eventfd.h>" nogil:
     int eventfd(unsigned int initval, int flags)
@@ -44,7 +44,7 @@ cdef enum:
 
 MAX_MTU = 65535                # a measuring port takes what any other gives it
 
-log = Module("netdev")
+log = get("netdev")
 
 
 cdef int64_t capture_time_us(const Capture *capture) noexcept nogil:
@@ -124,7 +124,8 @@ cdef class PcapPort(PipePort):
     """Port on capture files: `rx` is read and received, once or for ever (infinite), `tx` gets what is sent.
 
     rx, tx: paths, None = nothing is received, what is sent is discarded; frames are received from when `up` is set.
-    background=False: no thread writes, the owner calls flush(). Raises ConfigError with the option (`rx_pcap`,
+    n_rxq: receive queues, over which the frames are spread by flow. background=False: no thread writes, the owner calls
+    flush(). Raises ConfigError with the option (`rx_pcap`,
     `tx_pcap`), the file and the reason.
     """
 
@@ -132,8 +133,9 @@ cdef class PcapPort(PipePort):
         self.fd = self.capture.event_fd = -1
         self.capture.now_us = -1
 
-    def __init__(self, str name, *, rx=None, tx=None, bint infinite=False, bint background=True, str kind="pcap"):
-        PipePort.__init__(self, name, caps=(), size=1, mtu=MAX_MTU, null=True, kind=kind)
+    def __init__(self, str name, *, rx=None, tx=None, bint infinite=False, bint background=True, str kind="pcap",
+                 uint32_t n_rxq=1):
+        PipePort.__init__(self, name, caps=(), size=1, mtu=MAX_MTU, null=True, kind=kind, n_rxq=n_rxq)
         self.writing = threading.Lock()
         try:
             frames = frames_of(rx) if rx is not None else []
@@ -143,7 +145,8 @@ cdef class PcapPort(PipePort):
                 self.open_capture(tx, background)
             if frames:
                 self.up = False     # whoever adds it to a bridge sets it going
-                self.loop(frames, None if infinite else len(frames))
+                for queue, share in enumerate(pcap_file.by_flow(frames, n_rxq)):
+                    self.loop(share, None if infinite and share else len(share), queue=queue)
         except BaseException:
             self.close()
             raise

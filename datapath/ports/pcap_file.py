@@ -11,6 +11,7 @@ import fcntl
 import os
 import stat
 import struct
+import zlib
 
 from vslib.errors import ConfigError
 
@@ -19,6 +20,7 @@ FRAMES_MAX = 1_000_000
 FRAME_BYTES_MAX = 65_535 + 18  # what the largest packet buffer surely holds
 SNAP_BYTES = 262_144  # what tcpdump says by default
 ETHERNET = 1
+IP_AT = 14
 MAGIC_US, MAGIC_NS, MAGIC_NG = 0xA1B2C3D4, 0xA1B23C4D, 0x0A0D0D0A
 _HEADER_BYTES, _RECORD_BYTES = 24, 16
 
@@ -114,3 +116,23 @@ def create(path: str) -> int:
         reason = "another port writes to it" if error.errno == errno.EWOULDBLOCK else error.strerror
         raise ConfigError(f"{path}: {reason}") from error
     return fd
+
+
+def by_flow(frames: list[bytes], n: int) -> list[list[bytes]]:
+    """Deal frames out to n lists, in their order; those with the same addresses and ports go to the same one."""
+    if n == 1:
+        return [frames]
+    shares: list[list[bytes]] = [[] for _ in range(n)]
+    for frame in frames:
+        shares[zlib.crc32(_flow_bytes(frame)) % n].append(frame)
+    return shares
+
+
+def _flow_bytes(frame: bytes) -> bytes:
+    """Return what tells a flow: protocol, addresses and ports of IPv4 without options and of IPv6, else Ethernet's."""
+    version = frame[IP_AT : IP_AT + 1]
+    if version == b"\x45":
+        return frame[IP_AT + 9 : IP_AT + 10] + frame[IP_AT + 12 : IP_AT + 24]
+    if version and version[0] >> 4 == 6:
+        return frame[IP_AT + 6 : IP_AT + 7] + frame[IP_AT + 8 : IP_AT + 44]
+    return frame[: IP_AT - 2]

@@ -38,19 +38,24 @@ cdef struct Looped:            # one frame that rx repeats
     const uint8_t *frame       # its bytes, on a cache line of its own and padded to whole ones
     uint32_t length            # bytes of frame
 
-cdef struct Pipe:
-    Ring inward                # Python -> forwarder
-    Ring outward               # forwarder -> Python
+cdef struct PipeQueue:         # a receive queue; in cache lines of its own
+    Ring ring                  # Python -> forwarder
     Looped *looped             # frames that rx repeats; they and their bytes are one piece of memory
     uint32_t n_looped          # 0 = not looping
     uint32_t next_looped       # the one that comes next
     uint32_t loop_batch        # frames given by one rx call
     uint64_t loop_left         # frames still to be given; all ones = no end
+    uint8_t[128] unused
+
+cdef struct Pipe:
+    PipeQueue *queues          # Port.n_rxq of them
+    Ring outward               # forwarder -> Python
     bint null                  # tx counts and discards
     void *kind                 # state of a kind that builds on this one (pcap), else NULL
 
 cdef class PipePort(PortHandle):
     cdef Pipe pipe
 
+    cdef PipeQueue *queue_of(self, uint32_t queue) except NULL
     cdef void free_frames(self) noexcept
     cdef bint take_one(self, Slot *slot) noexcept

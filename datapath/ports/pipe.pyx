@@ -22,7 +22,7 @@ from datapath.packet cimport (
     packet_release,
 )
 from datapath.ports.port cimport (
-    PORT_UP, Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_sent,
+    PORT_UP, RX_QUEUES_MAX, Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_sent,
 )
 
 from typing import NamedTuple
@@ -148,8 +148,8 @@ cdef Packet *looped_packet(const Looped *looped, PacketPool *pool, PortStats *st
     return pkt
 
 
-cdef void pipe_rx_loop(Pipe *pipe, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
-    """Fill the batch from the looped frames; called with the lock of the inward ring held."""
+cdef void pipe_rx_loop(PipeQueue *pipe, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
+    """Fill the batch from the looped frames; called with the lock of the queue's ring held."""
     cdef uint32_t want = pipe.loop_batch
     cdef Packet *pkt
     if want > pipe.loop_left:
@@ -170,8 +170,8 @@ cdef void pipe_rx_loop(Pipe *pipe, PacketPool *pool, Batch *batch, PortStats *st
 
 
 cdef int pipe_rx(Port *port, uint32_t queue, PacketPool *pool, Batch *batch, PortStats *stats) noexcept nogil:
-    cdef Pipe *pipe = <Pipe *>port.impl
-    cdef Ring *ring = &pipe.inward
+    cdef PipeQueue *pipe = &(<Pipe *>port.impl).queues[queue]
+    cdef Ring *ring = &pipe.ring
     cdef Slot slot
     cdef Packet *pkt
     batch.n = 0
@@ -255,13 +255,16 @@ cdef class PipePort(PortHandle):
     """In-memory port: inject() what the switch receives, take() what it sends.
 
     `caps` names the offloads that the output takes (csum, tso4, tso6, uso); `size` bounds each direction, in frames;
-    `null` makes the output count and discard. Raises ConfigError for an unknown offload or a size of 0.
+    `null` makes the output count and discard; `n_rxq` is the number of receive queues. Raises ConfigError for an
+    unknown offload, a size of 0 or a number of queues that is not in 1..16.
     """
 
     def __cinit__(self, *args, **kwargs):
-        self.pipe.inward.event_fd = self.pipe.outward.event_fd = -1
+        self.pipe.outward.event_fd = -1
 
-    def __init__(self, str name, *, caps=(), uint32_t size=1024, int mtu=1500, bint null=False, str kind="pipe"):
+    def __init__(self, str name, *, caps=(), uint32_t size=1024, int mtu=1500, bint null=False, str kind="pipe",
+                 uint32_t n_rxq=1):
+        cdef uint32_t i
         unknown = sorted(set(caps) - set(CAPS))
         if unknown:
             raise ConfigError(f"{name}: unknown offload {unknown[0]}")
@@ -269,13 +272,22 @@ cdef class PipePort(PortHandle):
             raise ConfigError(f"{name}: size {size} is not in 1..{1 << 20}")
         self.name = name
         self.kind = kind
-        if ring_open(&self.pipe.inward, size) or ring_open(&self.pipe.outward, size):
+        if not 0 < n_rxq <= RX_QUEUES_MAX:
+            raise ConfigError(f"{name}: {n_rxq} receive queues are not in 1..{RX_QUEUES_MAX}")
+        self.pipe.queues = <PipeQueue *>calloc(n_rxq, sizeof(PipeQueue))
+        if self.pipe.queues == NULL or ring_open(&self.pipe.outward, size):
             raise MemoryError
+        self.port.n_rxq = n_rxq
+        for i in range(n_rxq):
+            if ring_open(&self.pipe.queues[i].ring, size):
+                raise MemoryError
+            if i:
+                self.port.more_rx_fds[i - 1] = self.pipe.queues[i].ring.event_fd
         self.mtu = mtu
         self.pipe.null = null
         self.port.caps = sum(CAPS[cap] for cap in set(caps))
         self.port.impl = &self.pipe
-        self.port.rx_fd = self.pipe.inward.event_fd
+        self.port.rx_fd = self.pipe.queues[0].ring.event_fd
         self.port.rx = pipe_rx
         self.port.tx = pipe_tx
 
@@ -283,11 +295,13 @@ cdef class PipePort(PortHandle):
         self.free_frames()
 
     cdef void free_frames(self) noexcept:
-        ring_close(&self.pipe.inward)
+        cdef uint32_t i
         ring_close(&self.pipe.outward)
-        free(self.pipe.looped)
-        self.pipe.looped = NULL
-        self.pipe.n_looped = 0
+        for i in range(self.port.n_rxq if self.pipe.queues != NULL else 0):
+            ring_close(&self.pipe.queues[i].ring)
+            free(self.pipe.queues[i].looped)
+        free(self.pipe.queues)
+        self.pipe.queues = NULL
 
     def _close(self) -> None:
         self.free_frames()
@@ -295,6 +309,12 @@ cdef class PipePort(PortHandle):
     def _check_open(self) -> None:
         if self.closed:
             raise ConfigError(f"pipe {self.name} is closed")
+
+    cdef PipeQueue *queue_of(self, uint32_t queue) except NULL:
+        self._check_open()
+        if queue >= self.port.n_rxq or self.pipe.queues == NULL:
+            raise ConfigError(f"pipe {self.name} has no queue {queue}")
+        return &self.pipe.queues[queue]
 
     @property
     def null(self) -> bool:
@@ -310,19 +330,22 @@ cdef class PipePort(PortHandle):
         """Descriptor that is readable while take() has frames to give."""
         return self.pipe.outward.event_fd
 
-    def inject(self, bytes frame not None, offload: Offload | None = None) -> bool:
+    def inject(self, bytes frame not None, offload: Offload | None = None, uint32_t queue=0) -> bool:
         """Let the switch receive a frame; False if the ring is full.
 
-        Raises ConfigError for a frame or offload that cannot be.
+        Raises ConfigError for a frame or offload that cannot be, and for a queue that is not there.
         """
         cdef Slot slot
         cdef bint stored
-        self._check_open()
+        cdef Ring *ring
+        if self.pipe.queues == NULL and not self.closed:
+            return False       # it was never made whole
+        ring = &self.queue_of(queue).ring
         slot_fill(&slot, frame, offload)
-        spin_lock(&self.pipe.inward.lock)
-        stored = ring_put(&self.pipe.inward, &slot)
-        ring_signal(&self.pipe.inward)
-        spin_unlock(&self.pipe.inward.lock)
+        spin_lock(&ring.lock)
+        stored = ring_put(ring, &slot)
+        ring_signal(ring)
+        spin_unlock(&ring.lock)
         if not stored:
             free(slot.frame)
         return bool(stored)
@@ -364,30 +387,31 @@ cdef class PipePort(PortHandle):
         spin_unlock(&self.pipe.outward.lock)
         return found
 
-    def loop(self, frames: list[bytes], count: int | None = None, batch: int = BATCH_MAX) -> None:
+    def loop(self, frames: list[bytes], count: int | None = None, batch: int = BATCH_MAX, uint32_t queue=0) -> None:
         """Receive these frames again and again: `count` in all (None: no end), `batch` at a time; an empty list stops.
 
-        Injected frames wait meanwhile. Raises ConfigError for a frame that cannot be or a batch that is too large.
+        Injected frames wait meanwhile. Raises ConfigError for a frame that cannot be, a batch that is too large or a
+        queue that is not there.
         """
         cdef Looped *looped
         cdef Looped *old
         cdef uint32_t n = <uint32_t>len(frames)
         cdef uint64_t left = <uint64_t>-1 if count is None else <uint64_t>count
         cdef uint32_t per_rx = batch
-        self._check_open()
+        cdef PipeQueue *pipe = self.queue_of(queue)
         if not 0 < per_rx <= BATCH_MAX:
             raise ConfigError(f"a batch of {batch} is not in 1..{BATCH_MAX}")
         looped = make_looped(frames)
-        spin_lock(&self.pipe.inward.lock)
-        old = self.pipe.looped
-        self.pipe.looped = looped
-        self.pipe.n_looped = n if left else 0
-        self.pipe.next_looped = 0
-        self.pipe.loop_left = left
-        self.pipe.loop_batch = per_rx
-        if self.pipe.n_looped:
-            ring_signal(&self.pipe.inward)
-        spin_unlock(&self.pipe.inward.lock)
+        spin_lock(&pipe.ring.lock)
+        old = pipe.looped
+        pipe.looped = looped
+        pipe.n_looped = n if left else 0
+        pipe.next_looped = 0
+        pipe.loop_left = left
+        pipe.loop_batch = per_rx
+        if pipe.n_looped:
+            ring_signal(&pipe.ring)
+        spin_unlock(&pipe.ring.lock)
         free(old)
 
 

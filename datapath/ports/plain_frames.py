@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from datapath.ports import ethtool, namespace, netlink
 from datapath.ports.netdev import Link
-from vslib.vlog import Module
+from vslib.vlog import get
 
-log = Module("netdev_afxdp")
+log = get("netdev_afxdp")
 
 TAKEN_OFF = frozenset({"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"})
 LEFT_TO_US = frozenset({"tx-vlan-hw-insert", "tx-vlan-stag-hw-insert"})

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from datapath.ports import kernel, netlink
-from vslib.vlog import Module
+from vslib.vlog import get
 
-log = Module("silence")
+log = get("silence")
 
 # linux/bpf.h
 BPF_PROG_LOAD, BPF_LINK_CREATE = 5, 28

@@ -112,7 +112,8 @@ def test_ports_that_were_never_initialised_can_be_asked_and_closed(kind):
 def test_a_pipe_that_was_never_initialised_takes_no_frames():
     port = PipePort.__new__(PipePort)
     assert (port.inject(FRAME), port.take(), port.wait_fd, port.rx_fd) == (False, [], -1, -1)
-    port.loop([FRAME])
+    with pytest.raises(ConfigError):
+        port.loop([FRAME])
 
 
 @contextmanager
