@@ -6,5 +6,5 @@ from datapath.forwarder cimport Forwarder
 
 # take and run what is in the mailbox; sliced ones only begin. Returns their number
 cdef uint32_t commands_run(Forwarder *fwd) noexcept nogil
-# at most SLICE megaflows of the oldest sliced command; 0 = there is none
+# go on with the oldest sliced command for SLICE_NS; 0 = there is none
 cdef uint32_t commands_slice(Forwarder *fwd) noexcept nogil

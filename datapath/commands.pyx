@@ -1,21 +1,24 @@
 """Commands: one function per kind, in the tables RUN (done at once) and VISIT (per megaflow of a sliced one)."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from datapath.act cimport ActOp, Program
-from datapath.atomic cimport store_release
+from datapath.atomic cimport store_release, unlikely
 from datapath.classify cimport flow_is_current, frame_run
 from datapath.execute cimport sender_attach, sender_detach
-from datapath.forwarder cimport SLICE, Forwarder, forwarder_finish
+from datapath.forwarder cimport SLICE_NS, SLICE_STEP, Forwarder, forwarder_finish, monotonic_ns
 from datapath.mailbox cimport (
     CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_LEAVE, CMD_RECEIVE, CMD_STOP, CMD_SWEEP,
     FIRST_SLICED, N_COMMAND_KINDS, Command, DumpRow, mailbox_complete, stack_take_all,
 )
-from datapath.megaflow cimport Megaflow, Subtable, classifier_reap, classifier_remove, megaflow_push
+from datapath.megaflow cimport Classifier, Megaflow, Subtable, classifier_reap, classifier_remove, megaflow_push
 from datapath.ports.port cimport Port
 from datapath.rx_ports cimport rx_ports_add, rx_ports_remove, rx_ports_rewatch
+
+cdef enum:
+    CROWDED_IDLE_NS = 100000000        # how long a megaflow may be unused while there are more than the limit
 
 ctypedef int (*RunFn)(Forwarder *fwd, Command *command) noexcept nogil                 # Command.status
 # May remove this megaflow, no other.
@@ -70,6 +73,7 @@ cdef int run_execute(Forwarder *fwd, Command *command) noexcept nogil:
 
 
 cdef int begin_sliced(Forwarder *fwd, Command *command) noexcept nogil:
+    command.began_ns = fwd.now_ns
     command.cursor = fwd.classifier.n
     if command.kind == CMD_DUMP:
         fwd.dump_serial += 1
@@ -120,9 +124,15 @@ cdef void visit_sweep(Forwarder *fwd, Command *command, Megaflow *flow) noexcept
     """Push counts.
 
     Remove what is idle, and what the tables have changed under unless it is in use (then its next packet renews it).
+    Over the limit less counts as idle, and over twice the limit anything.
     """
+    cdef const Classifier *cls = &fwd.classifier
     cdef bint unused = flow.packets == flow.pushed_packets
-    cdef bint idle = fwd.now_ns - flow.used_ns > command.max_idle_ns
+    cdef int64_t max_idle_ns = command.max_idle_ns
+    cdef bint idle
+    if unlikely(cls.n > cls.limit):
+        max_idle_ns = min(max_idle_ns, <int64_t> CROWDED_IDLE_NS)
+    idle = fwd.now_ns - flow.used_ns > max_idle_ns or cls.n > 2 * <uint64_t> cls.limit
     megaflow_push(&fwd.classifier, flow)
     if idle or ((unused or command.full) and not flow_is_current(fwd, flow, fwd.version)):
         classifier_remove(&fwd.classifier, flow)
@@ -180,7 +190,7 @@ VISIT[<int> CMD_DUMP] = visit_dump
 cdef uint32_t commands_slice(Forwarder *fwd) noexcept nogil:
     cdef Command *command = fwd.sweeps
     cdef VisitFn visit
-    cdef uint32_t left = SLICE
+    cdef int64_t end_ns
     if command == NULL:
         return 0
     if not command.started:
@@ -190,12 +200,18 @@ cdef uint32_t commands_slice(Forwarder *fwd) noexcept nogil:
     visit = VISIT[command.kind]
     # Downwards: a removal moves the last megaflow, which was visited already, into the gap.
     command.cursor = min(command.cursor, fwd.classifier.n)
-    while command.cursor and left:
+    fwd.stats.slices += 1
+    end_ns = monotonic_ns() + SLICE_NS
+    while command.cursor:
         command.cursor -= 1
-        left -= 1
         visit(fwd, command, fwd.classifier.all[command.cursor])
+        if command.cursor % SLICE_STEP == 0:
+            classifier_reap(&fwd.classifier)
+            if monotonic_ns() >= end_ns:
+                break
     classifier_reap(&fwd.classifier)
     if command.cursor == 0:
+        command.took_ns = fwd.now_ns - command.began_ns
         fwd.sweeps = command.next
         command.next = NULL
         mailbox_complete(&fwd.box, command)

@@ -95,6 +95,7 @@ cdef class Request:
     """What the control thread asked of some forwarders; done when `remaining` is 0."""
 
     cdef uint32_t remaining
+    cdef int64_t took_ns       # of the slowest forwarder, for sliced commands
     cdef bint failed           # a forwarder ran out of memory
     cdef object callback       # called by run_callbacks() when done, or None
     cdef object kept           # what the command's C pointers point into
@@ -128,6 +129,7 @@ cdef class Core:
     cdef readonly list cpus            # by forwarder: the processor that its thread stays on, None = any
     cdef bint made                     # completion_fd is ours: __dealloc__ also runs when the arguments were refused
     cdef set attached                  # handles that forwarders point into: a datapath may be dropped without stop()
+    cdef readonly int64_t sweep_ns     # how long the last sweep took from its first slice to its last
     cdef uint32_t executing            # frames given to `execute` that are not known to be done
     cdef object collecting             # lock: whoever waits for completions is the only one to take them, so that
                                        # none is missed
@@ -310,6 +312,9 @@ cdef class Core:
             request.remaining -= 1
             self.executing -= command.kind == CMD_EXECUTE
             request.failed = request.failed or command.status != 0
+            request.took_ns = max(request.took_ns, command.took_ns)
+            if command.kind == CMD_SWEEP:
+                self.sweep_ns = request.took_ns
             take_rows(command, request.rows)
             command_free(command)
             if request.remaining == 0 and request.callback is not None:
@@ -547,6 +552,7 @@ cdef class Core:
             "uncached": fwd.stats.uncached,
             "lost": fwd.stats.lost,
             "batches": fwd.stats.batches,
+            "slices": fwd.stats.slices,
             "sleeps": fwd.stats.sleeps,
             "busy_cycles": fwd.stats.busy_cycles,
             "sent": fwd.sender.sent,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datapath.core import Core
+from datapath.flow_limit import FlowLimit
 from datapath.rx_queues import RxQueues
 from vslib.clock import CLOCK
 from vslib.errors import ConfigError
@@ -80,7 +81,8 @@ class Datapath:
         self._ports: dict[int, Any] = {}
         self._drops_before: dict[int, dict[str, int]] = {}  # what a port's handle had counted when it was attached
         self._drops_retired: dict[str, int] = {}  # of ports that have gone
-        self._flow_limit = DEFAULT_FLOW_LIMIT
+        self.limits = FlowLimit(DEFAULT_FLOW_LIMIT)
+        self._sweeping = False
         self.max_idle_ms = DEFAULT_MAX_IDLE_MS
         self.flow_limit = DEFAULT_FLOW_LIMIT
 
@@ -145,7 +147,7 @@ class Datapath:
         self._core.set_cpus(places)
         for i in range(len(places)):
             self._core.set_polling(i, False, 0)
-        self.flow_limit = self._flow_limit
+        self._limit_forwarders()
         if was_running:
             self._core.start()
         self._counted_before = [self._counts(i) for i in range(len(places))]
@@ -251,6 +253,22 @@ class Datapath:
         """
         self._core.sweep(callback, self.max_idle_ms * NS_PER_MS, full)
 
+    def sweep(self) -> None:
+        """Push credits as ``push_credits`` does and adapt the flow limit to how long that takes; nothing while the last
+        such sweep is under way. To be called every now and then.
+        """
+        if self._sweeping:
+            return
+        n_flows = sum(self._core.forwarder_stats(i)["n_flows"] for i in range(self.n_forwarders))
+
+        def swept() -> None:
+            self._sweeping = False
+            self.limits.swept(self._core.sweep_ns // NS_PER_MS, n_flows)
+            self._limit_forwarders()
+
+        self._sweeping = True
+        self.push_credits(swept)
+
     def flush(self) -> None:
         """Remove all megaflows, pushing their last counts."""
         self._core.flush()
@@ -287,15 +305,18 @@ class Datapath:
 
     @property
     def flow_limit(self) -> int:
-        """Most megaflows in all forwarders together; each has an equal share."""
-        return self._flow_limit
+        """Most megaflows in all forwarders together, an equal share each; for the time being fewer (`limits`)."""
+        return self.limits.upper
 
     @flow_limit.setter
     def flow_limit(self, value: int) -> None:
         if value < 1:
             raise ConfigError(f"flow limit {value} is not positive")
-        self._flow_limit = value
-        self._core.set_flow_limit(max(1, value // self.n_forwarders))
+        self.limits.set_upper(value)
+        self._limit_forwarders()
+
+    def _limit_forwarders(self) -> None:
+        self._core.set_flow_limit(max(1, self.limits.current // self.n_forwarders))
 
     def _counts(self, number: int) -> dict[str, int]:
         stats = self._core.forwarder_stats(number)

@@ -27,7 +27,8 @@ cdef enum:
     POOL_SMALL = 16384         # packet buffers of a forwarder, made when needed
     POOL_LARGE = 512
     LOOK_AT_EPOLL_EVERY = 8    # turns of a busy forwarder between two looks for ports that have become ready
-    SLICE = 1000               # megaflows visited by a sweep between two batches
+    SLICE_NS = 100000          # that a sliced command may take between two batches,
+    SLICE_STEP = 32            # looked at after each so many megaflows
 
 cdef struct ForwarderStats:
     uint64_t packets           # received and looked up
@@ -38,6 +39,7 @@ cdef struct ForwarderStats:
     uint64_t uncached          # translations that were run once and not installed
     uint64_t lost              # translations that could not run: the packet was dropped
     uint64_t batches
+    uint64_t slices            # of sliced commands (commands.pyx)
     uint64_t sleeps
     uint64_t busy_cycles       # of the time stamp counter, spent on batches that had packets
 

@@ -56,6 +56,8 @@ cdef struct Command:
     bint full                  # CMD_SWEEP: also remove every megaflow that table changes may have touched, used or not
     uint32_t cursor            # sliced kinds: megaflows below this index are still to be visited
     bint started
+    int64_t began_ns           # forwarder's time of the first slice
+    int64_t took_ns            # until the last
     DumpRow *rows
     void *request              # the control thread's own
 

@@ -18,6 +18,7 @@ from datapath.upcall cimport MissHandler, Tags
 cdef enum:
     RANK_EVERY = 1024          # lookups between two sortings of the subtables
     EVICT_SAMPLE = 8           # megaflows looked at to find an old one when the limit is reached
+    EVICT_MOST = 4             # removed for one new one when there are more than the limit, so that none takes long
 
 cdef struct Megaflow:
     # what a hit touches, one cache line

@@ -264,9 +264,10 @@ cdef Megaflow *classifier_insert(Classifier *cls, const PacketKey *key, const ui
                                  uint64_t version) noexcept nogil:
     cdef Subtable *sub
     cdef Megaflow *flow
-    cdef uint32_t h
-    while cls.n and cls.n >= cls.limit:
+    cdef uint32_t h, evict = EVICT_MOST
+    while cls.n and cls.n >= cls.limit and evict:
         evict_one(cls)
+        evict -= 1
     sub = subtable_get(cls, mask)
     if sub == NULL:
         return NULL

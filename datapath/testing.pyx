@@ -14,6 +14,7 @@ from datapath.act cimport ActBuf, ActOp, act_add
 from datapath.atomic cimport load_acquire, store_release
 from datapath.drops cimport DROP_MISS_FAILED, DROP_TABLE_MISS
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
+from datapath.forwarder cimport monotonic_ns
 from datapath.packet cimport Packet
 from datapath.upcall cimport ExecuteHook, MissHandler, MissHook, Tags, Translation
 
@@ -93,6 +94,7 @@ cdef struct Context:
     Bank *all_banks
     uint64_t owners            # alive
     uint64_t translations
+    int64_t credit_ns          # how long a credit takes
     uint64_t packets[N_CREDITS]
     uint64_t bytes[N_CREDITS]
     int64_t used_ns[N_CREDITS]
@@ -221,6 +223,9 @@ cdef void hook_credit(void *ctx, void *owner, uint64_t packets, uint64_t n_bytes
                       uint16_t tcp_flags) noexcept nogil:
     cdef Context *context = <Context *> ctx
     cdef uint32_t credit = (<Owner *> owner).credit
+    cdef int64_t end_ns = monotonic_ns() + context.credit_ns
+    while context.credit_ns and monotonic_ns() < end_ns:
+        pass
     atomic_add(&context.packets[credit], packets)
     atomic_add(&context.bytes[credit], n_bytes)
     context.used_ns[credit] = used_ns
@@ -354,6 +359,10 @@ cdef class TableHook(MissHook):
     def owners(self) -> int:
         """Credit lists that are alive."""
         return self.context.owners
+
+    def slow_credits(self, int64_t credit_ns) -> None:
+        """Let every credit take so long."""
+        self.context.credit_ns = credit_ns
 
     def credits(self, uint32_t number) -> tuple[int, int, int]:
         """Return (packets, bytes, used_ns) of a counter."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ofproto.numbers import OFPP_LOCAL
 from vslib import memory
 from vslib.unixctl import UNLIMITED, CommandError, Fn, JsonFn, Registry
-from vswitchd import dpctl, drops, pmd_commands, trace
+from vswitchd import dpctl, drops, pmd_commands, trace, upcall
 
 if TYPE_CHECKING:
     from vswitchd.bridge import Bridge
@@ -123,6 +123,9 @@ COMMANDS: tuple[Row, ...] = (
     Row("dpif-netdev/pmd-rxq-rebalance", "[dp]", 0, 1, pmd_commands.rebalance),
     Row("dpif-netdev/pmd-stats-show", pmd_commands.STATS_USAGE, 0, 3, pmd_commands.stats_show, pmd_commands.stats_rows),
     Row("dpif-netdev/pmd-stats-clear", pmd_commands.STATS_USAGE, 0, 3, pmd_commands.stats_clear),
+    Row(
+        "upcall/show", "", 0, 0, lambda daemon, _: upcall.show(daemon.core), lambda daemon, _: upcall.rows(daemon.core),
+    ),
     Row("drops/show", drops.USAGE, 0, 1, drops.show, drops.rows),
     Row("memory/show", "", 0, 0, memory_show, memory_counts),
 )  # fmt: skip

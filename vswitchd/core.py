@@ -71,7 +71,7 @@ class Core:
 
     def push_credits(self) -> None:
         """Have the forwarders bring the counts of their megaflows to the rules, and drop idle megaflows."""
-        self.datapath.push_credits()
+        self.datapath.sweep()
 
     def deliver_punts(self) -> None:
         """Hand the packets that forwarders queued for controllers to the channels of their bridges."""

@@ -119,6 +119,11 @@ def counted(text: str) -> str:
     return COUNTS.sub("N", text)
 
 
+def upcalls(text: str) -> str:
+    """Return upcall/show without its numbers: there are as many threads as there are."""
+    return "\n".join(dict.fromkeys(re.sub("[0-9]+", "N", text).splitlines()))
+
+
 def aged(text: str) -> str:
     return AGE.sub("", text)
 
@@ -181,6 +186,8 @@ EQUAL = [
     ("dpctl/dump-flows a b c d e f g", same),
     ("dpif/show", counted),
     ("dpif/show x", same),
+    ("upcall/show", upcalls),
+    ("upcall/show x", same),
     ("coverage/read-counter", same),
     ("coverage/read-counter nosuch", same),
     ("coverage/show x", same),
@@ -264,6 +271,7 @@ LISTS = [
     ("dpctl/show -s", {"name", "lookups", "flows", "ports"}),
     ("dpctl/dump-flows", {"forwarder", "ufid", "match", "packets", "bytes", "used_s", "actions"}),
     ("dpif/show", {"name", "ports"}),
+    ("upcall/show", {"name", "flows", "average", "highest", "limit", "sweep_ms", "forwarders"}),
     ("coverage/show", {"name", "total", "rate_5s", "rate_minute", "rate_hour"}),
     ("vlog/list", {"module", "console", "syslog", "file"}),
 ]
