@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ofproto import messages
+from ofproto import messages, wire
 from ofproto.errors import OpenFlowError
+from ofproto.mod_store import MESSAGE_OVERHEAD_BYTES, ModStore
 from ofproto.session import Request, kind_of
 from vslib.clock import CLOCK
 
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 OPEN_REQUEST, CLOSE_REQUEST, COMMIT_REQUEST, DISCARD_REQUEST = 0, 2, 4, 6  # OFPBCT_; a reply is one more
 ATOMIC, ORDERED = 1, 2  # OFPBF_; what is neither is committed like what is both
+_ADD = messages.MESSAGES["OFPT_BUNDLE_ADD_MESSAGE"]
 IDLE_MS = 10_000  # Open vSwitch's default
 BUNDLES_MAX = 64  # of a connection
 BYTES_MAX = 1 << 28  # of all bundles of a connection: about two million flows
-MESSAGE_OVERHEAD_BYTES = 48  # of a message's Python object and its place in a list
 OPENER_BYTES = 64  # of the message that began a bundle, quoted when it ends by time
 
 
@@ -39,7 +40,7 @@ class Bundle:
     opener: bytes
     used_ms: int
     closed: bool = False
-    mods: list[bytes] = field(default_factory=list)
+    mods: ModStore = field(default_factory=ModStore)
     n_bytes: int = 0
 
 
@@ -98,6 +99,23 @@ class Bundles:
         bundle.n_bytes += size
         self._n_bytes += size
 
+    def take(self, bundle: Bundle, n_messages: int, n_bytes: int) -> None:
+        """Take note that messages were put into a bundle directly, within `room`."""
+        size = n_bytes + n_messages * MESSAGE_OVERHEAD_BYTES
+        bundle.n_bytes += size
+        self._n_bytes += size
+        bundle.used_ms = CLOCK.now_ms()
+
+    @property
+    def room(self) -> int:
+        """Return by how many bytes the bundles may still grow, MESSAGE_OVERHEAD_BYTES a message included."""
+        return BYTES_MAX - self._n_bytes
+
+    def usable(self, number: int, flags: int) -> Bundle | None:
+        """Return a bundle that takes messages with these flags, None if that needs a closer look."""
+        bundle = self._open.get(number)
+        return bundle if bundle is not None and bundle.flags == flags and not bundle.closed else None
+
     def discard(self, number: int) -> Bundle:
         """Take a bundle away and return it; raises OpenFlowError when there is none."""
         bundle = self._open.pop(number, None)
@@ -138,6 +156,21 @@ def add(conn: Connection, request: Request) -> None:
     conn.bundles.put(bundle, inner)
 
 
+def add_run(conn: Connection, data: bytes, at: int, end: int) -> int:
+    """Put the flow-mods of a run of bundle-adds into their bundle; returns where the first message begins that `add`
+    has to look at: one that opens a bundle, belongs to another one, or is wrong.
+    """
+    head = wire.header_bytes(data[at], _ADD.keys[data[at]])
+    number, flags = messages.BUNDLE_ADD.struct.unpack_from(data, at + head)
+    bundle = conn.bundles.usable(number, flags)
+    if bundle is None:
+        return at
+    n, n_bytes = len(bundle.mods), bundle.mods.n_bytes
+    at = conn.bridge.flows.collect_adds(bundle.mods, data, at, end, conn.bundles.room, conn.table_in_command)
+    conn.bundles.take(bundle, len(bundle.mods) - n, bundle.mods.n_bytes - n_bytes)
+    return at
+
+
 def _open(conn: Connection, request: Request, number: int, flags: int) -> None:
     conn.bundles.begin(number, flags, request.data)
 
@@ -153,10 +186,10 @@ def _commit(conn: Connection, request: Request, number: int, flags: int) -> None
     bundle = conn.bundles.discard(number)
     if bundle.flags != flags:
         raise OpenFlowError("OFPBFC_BAD_FLAGS")
-    removed, failure = conn.bridge.flows.apply_bundle(bundle.mods, conn.table_in_command)
+    removed, failure = conn.bridge.flows.apply_bundle([bundle.mods], conn.table_in_command)
     if failure is not None:
         index, error = failure
-        conn.session.error(error.name, bundle.mods[index], "OFPT_FLOW_MOD")
+        conn.session.error(error.name, bundle.mods.message(index), "OFPT_FLOW_MOD")
         raise OpenFlowError("OFPBFC_MSG_FAILED")
     if removed:
         conn.bridge.flow_removed_ready(removed)

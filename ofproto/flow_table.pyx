@@ -21,11 +21,14 @@ from ofproto.flow_edit cimport (
 from ofproto.flow_mod cimport (
     FlowRow, FlowStatsRequest, Match, OutBuf, flow_removed_encode, flow_stats_encode, flow_stats_request_decode,
 )
+from ofproto.mod_store cimport BundleAdds, Messages, ModStore, cut_messages, decode_batch, run_store, take_adds
 from ofproto.of_number cimport OFPG_ANY, OFPP_ANY, TABLE_ALL
 from ofproto.rule cimport Rule, Table, mask_shape, rule_match, rule_unref, table_collect_some
 from ofproto.switch cimport (
     Bridge, N_TABLES, TABLE_HIDDEN, switch_edit_begin, switch_edit_end, switch_read_lock, switch_unlock, switch_version,
 )
+
+from collections.abc import Sequence
 
 from ofproto.errors import OpenFlowError
 from vslib.clock import CLOCK
@@ -101,12 +104,6 @@ cdef int load_match(bytes value, bytes mask, Match *out) except -1:
     return 0
 
 
-cdef struct Messages:          # a batch on its way into C; the list holds the objects
-    (const uint8_t *)[EDIT_BATCH] data
-    uint32_t[EDIT_BATCH] lengths
-    uint32_t n
-
-
 cdef Py_ssize_t load_messages(list msgs, Py_ssize_t first, Messages *batch) except -1:
     """Fill a batch with the messages from `first` on and return how many there are."""
     cdef Py_ssize_t i, n = min(<Py_ssize_t>EDIT_BATCH, len(msgs) - first)
@@ -120,10 +117,10 @@ cdef Py_ssize_t load_messages(list msgs, Py_ssize_t first, Messages *batch) exce
     return n
 
 
-cdef void decode_batch(FlowEditor *ed, const Messages *batch, bint in_command) noexcept nogil:
-    cdef uint32_t i
-    for i in range(batch.n):
-        op_decode(&ed.ops[i], batch.data[i], batch.lengths[i], in_command)
+cdef ModStore store_of(bytes msg):
+    cdef ModStore store = ModStore()
+    store.append(msg)
+    return store
 
 
 cdef class RemovedFlow:
@@ -276,6 +273,34 @@ cdef class FlowTables:
                 removed += self.take_told()
         return removed, errors
 
+    def apply_run(
+        self, bytes data, Py_ssize_t at, Py_ssize_t end, nxt_table_id: bool = False
+    ) -> tuple[list[RemovedFlow], list[tuple[int, OpenFlowError]]]:
+        """Apply the flow-mods that stand in data[at:end], each as long as its header says, like `apply_many`.
+
+        For each message that failed, the byte where it begins stands for its index.
+        """
+        cdef Messages batch
+        cdef bint in_command = nxt_table_id
+        cdef uint32_t i
+        cdef const uint8_t *first = <const uint8_t *>PyBytes_AS_STRING(data)
+        cdef const uint8_t *message = first + at
+        cdef const uint8_t *behind = first + end
+        errors = []
+        removed = []
+        self.prepare()
+        while message < behind:
+            with nogil:
+                message = cut_messages(message, behind, &batch)
+                decode_batch(self.ed, &batch, in_command)
+                edit_run(self.ed, batch.n)
+            for i in range(batch.n):
+                if self.ed.ops[i].error:
+                    errors.append((batch.data[i] - first, error_of(self.ed.ops[i].error)))
+            if self.ed.told.n:
+                removed += self.take_told()
+        return removed, errors
+
     def check(self, bytes msg, nxt_table_id: bool = False) -> None:
         """Raise the OpenFlowError that a flow-mod (OpenFlow header included) would get whatever is in the tables."""
         cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(msg)
@@ -286,27 +311,48 @@ cdef class FlowTables:
         if error:
             raise error_of(error)
 
-    def apply_bundle(
-        self, list msgs, nxt_table_id: bool = False
-    ) -> tuple[list[RemovedFlow], tuple[int, OpenFlowError] | None]:
-        """Apply flow-mods in order as one version, all or none (OF.10, OF.11).
+    def collect_adds(
+        self, ModStore store, bytes data, Py_ssize_t at, Py_ssize_t end, Py_ssize_t room, nxt_table_id: bool = False
+    ) -> int:
+        """Move flow-mods out of the run of bundle-adds that begins at byte `at` into the store.
 
-        Returns the removals to report and None, or no removals, the index of the first message that fails and its
+        Takes those that belong to the first one's bundle, come with the same flags, have nothing wrong with them
+        whatever is in the tables, and fit into `room` bytes, MESSAGE_OVERHEAD_BYTES each included; returns where it
+        stopped. Raises MemoryError.
+        """
+        cdef BundleAdds run
+        cdef int failed
+        run.at = <const uint8_t *>PyBytes_AS_STRING(data) + at
+        run.end = run.at + (end - at)
+        run.room = room
+        run.in_command = nxt_table_id
+        with nogil:
+            failed = take_adds(self.ed, store, &run)
+        if failed:
+            raise MemoryError
+        return run.at - <const uint8_t *>PyBytes_AS_STRING(data)
+
+    def apply_bundle(
+        self, msgs: Sequence[ModStore | bytes], nxt_table_id: bool = False
+    ) -> tuple[list[RemovedFlow], tuple[int, OpenFlowError] | None]:
+        """Apply flow-mods, whole messages or stores of them, in order as one version, all or none (OF.10, OF.11).
+
+        Returns the removals to report and None, or no removals, the number of the first message that fails and its
         error: nothing has changed then. Each step takes the lock for EDIT_BATCH flow-mods; publishing takes it once.
         """
-        cdef Messages batch
         cdef bint in_command = nxt_table_id
-        cdef Py_ssize_t first, n, done
+        cdef Py_ssize_t done = 0
+        cdef ModStore store
+        cdef uint32_t error
         self.prepare()
         bundle_begin(self.ed)
         try:
-            for first in range(0, len(msgs), EDIT_BATCH):
-                n = load_messages(msgs, first, &batch)
+            for part in msgs:
+                store = part if type(part) is ModStore else store_of(part)
                 with nogil:
-                    decode_batch(self.ed, &batch, in_command)
-                    done = bundle_run(self.ed, <uint32_t>n)
-                if done < n:
-                    return [], (first + done, error_of(self.ed.ops[done].error))
+                    error = run_store(self.ed, store, in_command, &done)
+                if error:
+                    return [], (done, error_of(error))
             with nogil:
                 bundle_publish(self.ed)
         finally:

@@ -7,13 +7,14 @@ in order.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ofproto import bundles, messages, ports, stats, wire
 from ofproto.errors import OpenFlowError
 from ofproto.messages import MESSAGES
+from ofproto.mod_store import ModStore
 from ofproto.numbers import (
     OFP10,
     OFP13,
@@ -72,12 +73,15 @@ class FlowDumpLike(Protocol):
 class FlowTablesLike(Protocol):
     """What the channel needs of `ofproto.flow_table.FlowTables`."""
 
-    def apply_many(
-        self, msgs: list[bytes], nxt_table_id: bool = False
+    def apply_run(
+        self, data: bytes, at: int, end: int, nxt_table_id: bool = False
     ) -> tuple[list[Any], list[tuple[int, OpenFlowError]]]: ...
     def check(self, msg: bytes, nxt_table_id: bool = False) -> None: ...
+    def collect_adds(
+        self, store: ModStore, data: bytes, at: int, end: int, room: int, nxt_table_id: bool = False
+    ) -> int: ...
     def apply_bundle(
-        self, msgs: list[bytes], nxt_table_id: bool = False
+        self, msgs: Sequence[ModStore | bytes], nxt_table_id: bool = False
     ) -> tuple[list[Any], tuple[int, OpenFlowError] | None]: ...
     def flow_dump(self, request: bytes, version: int, nxst: bool, now_ns: int) -> FlowDumpLike: ...
     def aggregate(self, request: bytes) -> tuple[int, int, int]: ...
@@ -131,12 +135,13 @@ def barrier(conn: Connection, request: Request) -> Awaitable[None] | None:
     """Answer when every forwarder handles what it receives by all earlier edits: at once when all sleep (MS.36)."""
     passing = conn.bridge.barrier()
     if passing is not None:
-        return _answer_barrier(conn, request, passing)
+        return answer_barrier(conn, request, passing)
     conn.session.reply(request, "OFPT_BARRIER_REPLY")
     return None
 
 
-async def _answer_barrier(conn: Connection, request: Request, passing: Awaitable[None]) -> None:
+async def answer_barrier(conn: Connection, request: Request, passing: Awaitable[None]) -> None:
+    """Answer a barrier once `passing` is over."""
     await passing
     conn.session.reply(request, "OFPT_BARRIER_REPLY")
 
@@ -423,5 +428,5 @@ HANDLERS: dict[str, Handler] = {
     "bundle_add": bundle_add,
 } | stats.HANDLERS
 
-# Flow-mods do not come here: the session collects them into runs for FlowTables.apply_many.
+# Flow-mods do not come here: the session collects them into runs for FlowTables.apply_run.
 assert {kind.handler for kind in MESSAGES.values()} <= {"", "flow_mod", *HANDLERS}, "a row of MESSAGES names no handler"

@@ -14,17 +14,18 @@ from typing import NamedTuple
 
 from ofproto import wire
 from ofproto.errors import OpenFlowError, encode_error
+from ofproto.intake import BARRIER, BUNDLE_ADDS, FLOW_MODS, IMPOSSIBLE, OTHER, UNFINISHED, messages_in, run_at
 from ofproto.messages import BY_KEY, KNOWN_VENDORS, MESSAGES, VERSIONS, Kind
 from ofproto.numbers import OFP10
 from vslib import vlog
 from vslib.clock import CLOCK
-from vslib.errors import PeerError
 
 IMPLEMENTED = frozenset(VERSIONS)
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY = 0, 1, 2, 3
 ANY_VERSION = (HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY)  # types that may come in another version than the negotiated one
 VERSION_BITMAP = 1  # OFPHET_VERSIONBITMAP
 LAST_VERSION = 6
+BARRIER_BYTES = 8
 PARTIAL_TIMEOUT_MS = 1000
 PARTIALS_MAX = 32
 PARTIAL_BYTES_MAX = 1 << 20
@@ -49,9 +50,25 @@ class Request(NamedTuple):
 
 
 class FlowMods(NamedTuple):
-    """Flow-mods that follow each other directly, whole messages, in order."""
+    """Flow-mods that follow each other directly, whole messages, in data[begin:end]."""
 
-    messages: list[bytes]
+    data: bytes
+    begin: int
+    end: int
+
+    @property
+    def messages(self) -> list[bytes]:
+        """Return each for itself."""
+        found: list[bytes] = messages_in(self.data, self.begin, self.end)
+        return found
+
+
+class BundleAdds(NamedTuple):
+    """Bundle-adds that follow each other directly, whole messages, in data[begin:end]."""
+
+    data: bytes
+    begin: int
+    end: int
 
 
 class Negotiated(NamedTuple):
@@ -66,7 +83,7 @@ class Lost(NamedTuple):
     reason: str
 
 
-Event = Request | FlowMods | Negotiated | Lost
+Event = Request | FlowMods | BundleAdds | Negotiated | Lost
 
 
 class Partial(NamedTuple):
@@ -141,7 +158,7 @@ class Session:
         self.state = "HELLO"
         self.version = 0  # agreed version, 0 before
         self._allowed = frozenset(allowed)
-        self._framer = wire.Framer()
+        self._rest = b""  # what has arrived of an unfinished message
         self._out: list[bytes] = []
         self._xid = 0
         self._partials: dict[int, Partial] = {}
@@ -193,21 +210,28 @@ class Session:
     def receive(self, data: bytes) -> list[Event]:
         """Take received bytes and return what they amount to, in order; after `Lost` everything is ignored."""
         events: list[Event] = []
-        if self.state == "LOST":
-            return events
-        try:
-            messages = self._framer.feed(data)
-        except PeerError as error:
-            self._lose(str(error), events)
-            return events
-        for message in messages:
-            STATES[self.state](self, message, events)
-        rest = self._framer.pending
-        if (
-            self.state == "HELLO" and len(rest) >= 2 and rest[1] != HELLO
-        ):  # no need to wait for the length that it claims
-            self._refuse_first(rest, events)
+        if self._rest:
+            data = self._rest + data
+        at = 0
+        while self.state != "LOST":
+            run, to = run_at(data, at, self.version)
+            if run == UNFINISHED:
+                break
+            if run == IMPOSSIBLE:
+                length = int.from_bytes(data[at + 2 : at + 4], "big")
+                self._lose(f"received too-short ofp_header ({length} bytes)", events)
+                break
+            _RUNS[run](self, data, at, to, events)
+            at = to
+        self._rest = data[at:]
+        if self.state == "HELLO" and len(self._rest) >= 2 and self._rest[1] != HELLO:
+            self._refuse_first(self._rest, events)  # no need to wait for the length that it claims
         return events
+
+    @property
+    def at_message(self) -> bool:
+        """Tell whether what comes next begins a message of an agreed version: it need not be given to `receive`."""
+        return not self._rest and self.state == "RUNNING"
 
     @property
     def deadline_ms(self) -> int | None:
@@ -227,8 +251,21 @@ class Session:
         self.greet()
         events.append(Lost(reason))
 
-    def _ignore(self, message: bytes, events: list[Event]) -> None:
-        """State LOST: the owner is about to close."""
+    def _one(self, data: bytes, at: int, to: int, events: list[Event]) -> None:
+        """Take a message that makes no run."""
+        STATES[self.state](self, data[at:to], events)
+
+    def _flow_mods(self, data: bytes, at: int, to: int, events: list[Event]) -> None:
+        """Take a run of flow-mods."""
+        events.append(FlowMods(data, at, to))
+
+    def _bundle_adds(self, data: bytes, at: int, to: int, events: list[Event]) -> None:
+        """Take a run of bundle-adds."""
+        events.append(BundleAdds(data, at, to))
+
+    def _barrier(self, data: bytes, at: int, to: int, events: list[Event]) -> None:
+        """Take a barrier request, the message that is waited for most."""
+        events.append(self.barrier_request(data[at:to]))
 
     def _hello(self, message: bytes, events: list[Event]) -> None:
         """State HELLO: nothing but the peer's HELLO may come."""
@@ -266,20 +303,27 @@ class Session:
 
     def _message(self, message: bytes, events: list[Event]) -> None:
         """State RUNNING: sort a message by its row."""
-        try:
-            request = self._classify(message)
-        except OpenFlowError as error:
-            self.error(error.name, message)
+        request = self.single(message)
+        if request is None:
             return
         if request.kind.handler == "flow_mod":
-            if events and isinstance(events[-1], FlowMods):
-                events[-1].messages.append(message)
-            else:
-                events.append(FlowMods([message]))
+            events.append(FlowMods(message, 0, len(message)))
             return
         whole = self._assemble(request) if request.kind.keys[request.version].stat is not None else request
         if whole is not None:
             events.append(whole)
+
+    def single(self, message: bytes) -> Request | None:
+        """Return the request that one message of a run is; None when it cannot be one, which is answered."""
+        try:
+            return self._classify(message)
+        except OpenFlowError as error:
+            self.error(error.name, message)
+            return None
+
+    def barrier_request(self, message: bytes) -> Request:
+        """Return the request that a message of the run BARRIER is."""
+        return Request(_BARRIER, message, self.version, BARRIER_BYTES)
 
     def _classify(self, message: bytes) -> Request:
         """Return the request that a message is; raises OpenFlowError for what cannot be one."""
@@ -349,5 +393,11 @@ def _unknown(key: wire.Key) -> str:
 STATES: dict[str, Callable[[Session, bytes, list[Event]], None]] = {
     "HELLO": Session._hello,
     "RUNNING": Session._message,
-    "LOST": Session._ignore,
+}
+_BARRIER = MESSAGES["OFPT_BARRIER_REQUEST"]
+_RUNS: dict[int, Callable[[Session, bytes, int, int, list[Event]], None]] = {
+    OTHER: Session._one,
+    FLOW_MODS: Session._flow_mods,
+    BUNDLE_ADDS: Session._bundle_adds,
+    BARRIER: Session._barrier,
 }

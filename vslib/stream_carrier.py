@@ -8,6 +8,7 @@ that waits for a barrier after each flow-mod pays for every microsecond). Thread
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import cast
 
@@ -17,7 +18,9 @@ CHUNK_BYTES = 1 << 16
 HIGH_BYTES = 1 << 19  # reading stops while more than this waits to be asked for
 LOW_BYTES = 1 << 18
 
-OnData = Callable[[bytes], None]
+READS_AT_ONCE = 16  # of one connection, before others have their turn
+
+OnData = Callable[[bytes], bool]  # whether more is likely to be there already
 OnEnd = Callable[[Exception | None], None]
 
 
@@ -31,6 +34,8 @@ class Carrier(asyncio.BufferedProtocol):
         self._made = made
         self._chunk = bytearray(CHUNK_BYTES)
         self._view = memoryview(self._chunk)
+        self._chunks = [self._chunk]
+        self._fd = -1  # of a socket whose bytes are the stream's
         self._pending = bytearray()
         self._paused = False
         self._reader: asyncio.Future[None] | None = None
@@ -45,6 +50,9 @@ class Carrier(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        sock = transport.get_extra_info("socket")
+        if sock is not None and transport.get_extra_info("sslcontext") is None:
+            self._fd = sock.fileno()
         if self._made is not None:
             self._made(self)
 
@@ -55,12 +63,25 @@ class Carrier(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take bytes that arrived."""
         if self._on_data is not None and not self._paused:
-            self._on_data(bytes(self._view[:nbytes]))
+            if self._on_data(bytes(self._view[:nbytes])) and self._fd >= 0:
+                self._read_on(self._on_data)
             return
         self._pending += self._view[:nbytes]
         if len(self._pending) > HIGH_BYTES:
             self.transport.pause_reading()
         _wake(self._reader)
+
+    def _read_on(self, on_data: OnData) -> None:
+        """Read what has come meanwhile, which spares a turn of the loop; the end and errors are the transport's."""
+        for _ in range(READS_AT_ONCE):
+            if self._paused or self.transport.is_closing():
+                return
+            try:
+                nbytes = os.readv(self._fd, self._chunks)
+            except OSError:
+                return
+            if not nbytes or not on_data(bytes(self._view[:nbytes])):
+                return
 
     def eof_received(self) -> bool:
         """Take the end of what the peer sends; what we still have to say may be said, except under TLS."""
@@ -69,6 +90,7 @@ class Carrier(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the end of the connection."""
+        self._fd = -1
         self._end(exc)
         for writer in self._writers:
             _wake(writer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ofproto import intake
 from ofproto.errors import OpenFlowError
 from ofproto.handlers import Description
 from ofproto.numbers import OFPP_LOCAL
@@ -51,11 +52,16 @@ class FakeFlows:
         self.runs = []
         self.bodies = [b""]
 
-    def apply_many(self, msgs, nxt_table_id=False):
-        self.runs.append(len(msgs))
-        self.messages += msgs
-        wrong = [i for i, m in enumerate(msgs) if m[-1] == 0xBB]
-        return [], [(i, OpenFlowError("OFPBMC_BAD_FIELD")) for i in wrong]
+    def apply_run(self, data, at, end, nxt_table_id=False):
+        found = intake.messages_in(data, at, end)
+        self.runs.append(len(found))
+        self.messages += found
+        errors = []
+        for message in found:
+            if message[-1] == 0xBB:
+                errors.append((at, OpenFlowError("OFPBMC_BAD_FIELD")))
+            at += len(message)
+        return [], errors
 
     def flow_dump(self, request, version, nxst, now_ns):
         return FakeDump(list(self.bodies))
