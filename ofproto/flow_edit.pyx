@@ -16,6 +16,7 @@ from ofproto.expiry cimport (
     OFPRR_DELETE, expiry_add, expiry_free, expiry_gone, expiry_reserve, rule_expires, rules_push, rules_release,
     rules_reserve,
 )
+from ofproto.fetch_ahead cimport fetch_ahead
 from ofproto.flow_mod cimport (
     FLOW_CHECK_OVERLAP, FLOW_RESET_COUNTS, FLOW_SEND_FLOW_REM, FM_ADD, FM_DELETE, FM_DELETE_STRICT, FM_MODIFY,
     FM_MODIFY_STRICT, flow_mod_decode,
@@ -429,6 +430,8 @@ cdef void drop_fresh(FlowEditor *ed, uint32_t n_ops) noexcept nogil:
 cdef void edit_run(FlowEditor *ed, uint32_t n_ops) noexcept nogil:
     cdef FlowOp *op
     cdef uint32_t i
+    if n_ops > 1:
+        fetch_ahead(ed.bridge, ed.ops, n_ops)
     edit_begin(ed)
     for i in range(n_ops):
         op = &ed.ops[i]
@@ -456,6 +459,7 @@ cdef void bundle_begin(FlowEditor *ed) noexcept nogil:
 cdef uint32_t bundle_run(FlowEditor *ed, uint32_t n_ops) noexcept nogil:
     cdef FlowOp *op
     cdef uint32_t done = 0
+    fetch_ahead(ed.bridge, ed.ops, n_ops)
     edit_begin(ed)
     ed.version = VERSION_PENDING
     while done < n_ops:

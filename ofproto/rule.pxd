@@ -24,26 +24,26 @@ cdef struct MaskShape:         # the nonzero words of a mask
     uint64_t[KEY_WORDS] mask   # mask of that word
     uint64_t hash              # of all of the above
 
-cdef struct Rule:
+cdef struct Rule:              # what a search reads comes first: a cache line, and the words
     Rule *next                 # same hash bucket, by falling priority
-    Rule *dead_next            # removed, not yet collected: the next of its table
-    Subtable *subtable         # gives the mask (one reference held)
     uint64_t hash
-    uint64_t cookie
     uint64_t add_version       # first version that sees it
     uint64_t remove_version    # first version that does not; VERSION_FOREVER while it lives
+    uint32_t priority          # above 0xffff: a hidden rule of the switch itself
+    uint32_t refs              # atomic: the table, credit lists, pending messages
+    Subtable *subtable         # gives the mask (one reference held)
+    Rule *dead_next            # removed, not yet collected: the next of its table
     Rule *replaced_by          # a modify replaced it: credits go there (one reference held)
+    uint64_t cookie
     uint8_t *acts              # OfAct list
     uint32_t acts_length
-    uint32_t refs              # atomic: the table, credit lists, pending messages
+    uint16_t idle_timeout_s
+    uint16_t hard_timeout_s
     int64_t created_ns
     int64_t modified_ns
     int64_t used_ns            # atomic
     uint64_t n_packets         # atomic
     uint64_t n_bytes           # atomic
-    uint32_t priority          # above 0xffff: a hidden rule of the switch itself
-    uint16_t idle_timeout_s
-    uint16_t hard_timeout_s
     uint16_t importance
     uint16_t flags             # FlowFlag
     uint8_t table_id
@@ -117,6 +117,7 @@ cdef Table *table_new() noexcept nogil                                          
 # gives up the table's references; NULL is allowed
 cdef void table_free(Table *table) noexcept nogil
 cdef void mask_shape(const FlowKey *mask, MaskShape *out) noexcept nogil
+cdef Subtable *find_subtable(const Table *table, const MaskShape *shape) noexcept nogil        # NULL if there is none
 # The highest-priority rule visible at `version` that matches key, or NULL. ORs every bit that decided the answer into
 # `mask` (may be NULL) and writes where it looked to `trail` (may be NULL). No reference is taken.
 cdef Rule *table_lookup(const Table *table, const FlowKey *key, uint64_t version, FlowKey *mask,
