@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import peer_dpdk, plots, report
 from bench.report import Row
-from bench.rows import OURS, SCRIPTS, Script, label
+from bench.rows import CURVES_SECONDS, MICRO_SECONDS, OURS, SCRIPTS, Script, estimate_s, label
 from bench.sandbox import ROOT
 
 TIMEOUT_S = 180.0
@@ -127,6 +127,9 @@ def main() -> int:
     absent = absent_peers(scripts)
     for peer, reason in absent.items():
         print(f"left out: {peer}: {reason}", file=sys.stderr)
+    seconds = estimate_s(scripts, chosen.pairs, absent) + CURVES_SECONDS * bool(chosen.plots)
+    seconds += MICRO_SECONDS * (not chosen.only or MICRO in chosen.only)
+    print(f"this takes about {max(1, round(seconds / 60))} minutes", file=sys.stderr)
     rows: dict[str, Row] = {}
     curves: dict[str, Any] = {}
     for script in scripts:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.rows import MEASURES, OURS, PEERS, REASONS, Measure
+from bench.rows import MEASURES, OURS, PEERS, Measure, reason
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-HEAD = ("what", "unit", "better", "cyvswitch", "peer", "the peer's", "ratio", "must", "")
+HEAD = ("what", "unit", "better", "cyvswitch", "peer", "the peer's", "ratio", "must", "goal", "")
 
 
 @dataclass
@@ -40,12 +40,21 @@ class Row:
     def reached(self, peer: str | None) -> bool | None:
         """Tell whether the ratio to a peer (None: our own value) is what is demanded; None when nothing is."""
         measure = self.measure()
-        wanted = measure.must.get(peer) if peer else measure.bound
+        return self.meets(peer, measure.must.get(peer) if peer else measure.bound)
+
+    def reached_goal(self, peer: str | None) -> bool:
+        """Tell whether everything that should be reached is: the goal's ratio to a peer, and that of our own value."""
+        measure = self.measure()
+        told = [self.meets(peer, measure.goal.get(peer) if peer else None), self.meets(None, measure.goal_bound)]
+        return True in told and False not in told
+
+    def meets(self, peer: str | None, wanted: float | None) -> bool | None:
+        """Tell whether the median ratio to a peer (None: our own value) is at least, or at most, as wanted."""
         found = self.ratios(peer) if peer else self.values.get(OURS, [])
         if wanted is None or not found:
             return None
         middle = statistics.median(found)
-        return middle >= wanted if measure.more else middle <= wanted
+        return middle >= wanted if self.measure().more else middle <= wanted
 
 
 def spread(values: list[float]) -> str:
@@ -53,28 +62,45 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.4g} ({min(values):.3g}-{max(values):.3g})" if values else "-"
 
 
-def verdict(reached: bool | None) -> str:
+def verdict(row: Row, peer: str | None) -> str:
     """Return the last cell of a line."""
+    reached = row.reached(peer)
+    if reached is not False and row.reached_goal(peer):
+        return "goal"
     return {None: "", True: "reached", False: "**short**"}[reached]
+
+
+def demands(measure: Measure, peer: str | None) -> list[str]:
+    """Return the cells of what must and should be reached."""
+    sign = "at least" if measure.more else "at most"
+    must = measure.must.get(peer) if peer else measure.bound
+    goal = measure.goal.get(peer) if peer else None
+    told = [f"{sign} {one:g}" if one is not None else "" for one in (must, goal)]
+    if measure.goal_bound is not None and (peer is None or peer in measure.must):
+        told[1] = f"{sign} {measure.goal_bound:g} of its unit"
+    return told
 
 
 def lines_of(row: Row) -> list[list[str]]:
     """Return the cells of a row: a line for each peer, or one without."""
     measure = row.measure()
     if not row.values.get(OURS):
-        return [[measure.text, row.unit, "", "failed", "", "", "", "", ""]]
+        return [[measure.text, row.unit, "", "failed", "", "", "", "", "", ""]]
     begin = [measure.text, row.unit, "more" if measure.more else "less", spread(row.values[OURS])]
     peers = [name for name in PEERS if row.values.get(name)]
-    sign = "at least" if measure.more else "at most"
     if not peers:
-        wanted = f"{sign} {measure.bound:g}" if measure.bound is not None else ""
-        return [[*begin, "-", "-", "-", wanted, verdict(row.reached(None))]]
-    found = []
-    for peer in peers:
-        wanted = f"{sign} {measure.must[peer]:g}" if peer in measure.must else ""
-        ratio = spread(row.ratios(peer))
-        found.append([*begin, PEERS[peer], spread(row.values[peer]), ratio, wanted, verdict(row.reached(peer))])
-    return found
+        return [[*begin, "-", "-", "-", *demands(measure, None), verdict(row, None)]]
+    return [
+        [
+            *begin,
+            PEERS[peer],
+            spread(row.values[peer]),
+            spread(row.ratios(peer)),
+            *demands(measure, peer),
+            verdict(row, peer),
+        ]
+        for peer in peers
+    ]
 
 
 def ordered(rows: dict[str, Row]) -> list[Row]:
@@ -97,10 +123,10 @@ def notes(rows: dict[str, Row]) -> list[str]:
     """Return a line for each row with the command that repeats it, and why it falls short or failed."""
     lines = []
     for row in ordered(rows):
-        short = [peer for peer in (*PEERS, None) if row.reached(peer) is False]
+        why = dict.fromkeys(reason(row.name, peer) for peer in (*PEERS, None) if row.reached(peer) is False)
         said = f"- {row.measure().text}: `{row.command}`"
-        if short:
-            said += ". Short: " + REASONS.get(row.name, "the reason is not known yet") + "."
+        if why:
+            said += ". Short: " + "; ".join(why) + "."
         if row.failures:
             said += ". Failed: " + "; ".join(dict.fromkeys(row.failures)) + "."
         lines.append(said)
@@ -146,6 +172,7 @@ def write_json(rows: dict[str, Row], head: str, curves: dict[str, Any], path: Pa
                 "values": row.values,
                 "ratios": {peer: row.ratios(peer) for peer in peers},
                 "must": row.measure().must or row.measure().bound,
+                "goal": row.measure().goal or row.measure().goal_bound,
                 "command": row.command,
                 "failures": row.failures,
             }

@@ -134,8 +134,11 @@ async def add_ports(change: Change) -> None:
     for name, bridge in change.core.bridges.items():
         wanted = change.wanted_interfaces(change.desired.bridges[name])
         missing = [interface for _, interface in wanted.values() if interface.name not in bridge.ports_by_name]
-        # Interfaces that insist on a number first, then those that had one, so that nobody takes it before them.
-        missing.sort(key=lambda i: (i.name != name, not i.requested, i.ofport is None, i.name))
+        # Interfaces that insist on a number first, then those that had one, so that nobody takes it before them; of
+        # those that insist on the same one, who had it.
+        missing.sort(
+            key=lambda i: (i.name != name, not i.requested, i.ofport is None, i.last_ofport != i.ofport, i.name)
+        )
         requests = [request(change, bridge, interface) for interface in missing if is_free(change, interface)]
         for asked, opened in zip(requests, await change.core.host.open_all(requests), strict=True):
             if isinstance(opened, Opened):

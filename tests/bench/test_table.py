@@ -12,10 +12,12 @@ from bench import __main__ as program
 from bench import plots, report
 from bench.__main__ import Failed
 from bench.report import Row
-from bench.rows import MEASURES, OURS, PEERS, REASONS, SCRIPTS, Script
+from bench.rows import MEASURES, OURS, PEERS, REASONS, SCRIPTS, SECONDS, USUAL_SECONDS, Script, estimate_s
 
 ROOT = Path(__file__).parent.parent.parent
-VETH = Row("veth", "kpps", {"ours": [100.0, 300.0, 90.0], "ovs": [50.0, 100.0, 90.0]}, command="python -m bench.veth")
+VETH = Row(
+    "veth_saturated", "kpps", {"ours": [100.0, 300.0, 90.0], "ovs": [50.0, 100.0, 90.0]}, command="python -m bench.veth"
+)
 
 
 def test_numbers_are_read_by_name_with_their_unit():
@@ -38,14 +40,36 @@ def test_other_output_is_a_failure_and_no_number():
 def test_the_ratio_is_the_median_of_the_pairs_ratios_with_its_spread():
     line = report.lines_of(VETH)[0]
     assert line[6] == "2 (1-3)"
-    assert line[7:] == ["at least 2.5", "**short**"]
+    assert line[7:] == ["at least 2.5", "at least 3", "**short**"]
 
 
 def test_a_row_has_a_line_for_each_peer():
-    row = Row("veth", "kpps", {"ours": [300.0], "ovs": [100.0], "bridge": [400.0]})
+    row = Row("veth_saturated", "kpps", {"ours": [260.0], "ovs": [100.0], "bridge": [400.0]})
     lines = report.lines_of(row)
     assert [line[4] for line in lines] == [PEERS["ovs"], PEERS["bridge"]]
-    assert [line[8] for line in lines] == ["reached", ""]
+    assert [line[9] for line in lines] == ["reached", ""]
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [([3.5, 1.0], "goal"), ([2.6, 1.0], "reached"), ([2.4, 1.0], "**short**")],
+)
+def test_the_last_cell_tells_what_was_reached(values, word):
+    row = Row("veth_saturated", "kpps", {"ours": values[:1], "ovs": values[1:]})
+    assert report.lines_of(row)[0][9] == word
+
+
+def test_a_goal_of_our_own_counts_with_the_ratio_to_a_peer():
+    for ours, theirs, word in ((0.3, 0.4, "goal"), (0.6, 0.7, "reached"), (0.4, 0.3, "**short**")):
+        assert report.lines_of(Row("idle_cpu_100", "%", {"ours": [ours], "ovs": [theirs]}))[0][9] == word
+
+
+def test_every_demand_of_the_issue_has_a_row():
+    wanted = {name for name, measure in MEASURES.items() if measure.must or measure.bound is not None}
+    assert len(wanted) >= 22
+    assert all(measure.goal.keys() <= measure.must.keys() for measure in MEASURES.values())
+    for measure in map(MEASURES.__getitem__, wanted):
+        assert all((goal > measure.must[peer]) is measure.more for peer, goal in measure.goal.items())
 
 
 def test_of_what_should_be_small_less_than_demanded_is_reached():
@@ -66,9 +90,9 @@ def test_a_row_without_results_says_that_it_failed():
 
 
 def test_each_row_tells_its_command_and_why_it_is_short(monkeypatch):
-    monkeypatch.setitem(REASONS, "veth", "sending is slow")
+    monkeypatch.setitem(REASONS, "veth_saturated ovs", "sending is slow")
     assert report.notes({"veth": VETH}) == [
-        f"- {MEASURES['veth'].text}: `python -m bench.veth`. Short: sending is slow."
+        f"- {MEASURES['veth_saturated'].text}: `python -m bench.veth`. Short: sending is slow."
     ]
 
 
@@ -97,7 +121,13 @@ def test_every_named_script_exists():
     assert all(script.bare[0] in MEASURES for script in SCRIPTS if script.bare)
     assert all(script.sides[0] == OURS and set(script.sides[1:]) <= set(PEERS) for script in scripts)
     assert all(set(measure.must) <= set(PEERS) for measure in MEASURES.values())
-    assert set(REASONS) <= set(MEASURES)
+    assert {name.split()[0] for name in REASONS} <= set(MEASURES)
+
+
+def test_the_time_that_it_takes_is_told_first():
+    scripts = [Script("veth", (), ("ours", "ovs")), Script("idle", (), ("ours", "ovs"), None, 3)]
+    assert estimate_s(scripts, 5, {}) == 10 * USUAL_SECONDS + 6 * SECONDS["idle"]
+    assert estimate_s(scripts, 5, {"ovs": "not here"}) == 5 * USUAL_SECONDS + 3 * SECONDS["idle"]
 
 
 def test_an_absent_peer_is_not_run(monkeypatch):

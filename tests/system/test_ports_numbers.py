@@ -11,9 +11,9 @@ from tests.system.portwatch import port_watch
 pytestmark = [pytest.mark.root, pytest.mark.ovs_tools]
 
 
-def add(daemon: Daemon, bridge: str, *columns: str, port: str = "") -> str:
+def add(daemon: Daemon, bridge: str, *columns: str, port: str = "", name: str = "") -> str:
     """Add an internal port with columns of its interface; its name."""
-    name = device()
+    name = name or device()
     settings = [word for word in (port,) if word]
     daemon.vsctl("add-port", bridge, name, *settings, "--", "set", "interface", name, "type=internal", *columns)
     return name
@@ -93,6 +93,7 @@ def test_numbers_outlive_a_restart_also_those_of_refused_requests(tmp_path):
     with running(tmp_path / "run") as daemon:
         daemon.vsctl("add-br", bridge)
         names = [add(daemon, bridge, *columns) for columns in ((), ("ofport_request=9",), ("ofport_request=9",), ())]
+        names.append(add(daemon, bridge, "ofport_request=9", name=f"A{device()}"))  # in order of names the first
         daemon.vsctl("del-port", names.pop(0))
         before = numbers(daemon, *names)
         daemon.restart()
