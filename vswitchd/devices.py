@@ -12,16 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from datapath.ports import namespace, netdev, tun
-from datapath.ports.afpacket import AfPacketPort
-from datapath.ports.afxdp import MODES as XDP_MODES
-from datapath.ports.afxdp import AfXdpPort
 from datapath.ports.port import PortHandle
 from datapath.ports.tap import TapPort
 from vslib.errors import ConfigError
 from vswitchd import measuring
 from vswitchd.desired import DesiredInterface
+from vswitchd.system_port import open_afxdp, open_system
 
-QUEUES = "n_rxq"  # the option with the number of receive queues
+# Options that make another port, of every type; those of other names may be somebody else's notes.
+REOPENING = ("n_rxq", "n_rxq_desc", "io", "xdp-mode", "use-need-wakeup")
 T = TypeVar("T")
 R = TypeVar("R")
 THREADS_MAX = 16
@@ -118,29 +117,6 @@ def _open_existing(port: Callable[[DesiredInterface], PortHandle]) -> Open:
     return open_it
 
 
-# Option of afxdp ports -> its values, the default first.
-XDP_OPTIONS = {"xdp-mode": tuple(XDP_MODES), "n_rxq": ("1",), "use-need-wakeup": ("true", "false")}
-
-
-def _afxdp_port(wanted: DesiredInterface) -> AfXdpPort:
-    """Open a device as an `afxdp` port. Raises ConfigError, naming the option if one is wrong."""
-    chosen = {name: values[0] for name, values in XDP_OPTIONS.items()}
-    for name, value in sorted(wanted.options.items()):
-        if name not in XDP_OPTIONS:
-            known = ", ".join(XDP_OPTIONS)
-            raise ConfigError(f"{wanted.name}: options:{name}: unknown option; type {wanted.kind} has {known}")
-        if value not in XDP_OPTIONS[name]:
-            raise ConfigError(f"{wanted.name}: options:{name}: {value!r} is not {' or '.join(XDP_OPTIONS[name])}")
-        chosen[name] = value
-    need_wakeup, mtu = chosen["use-need-wakeup"] == "true", wanted.mtu_request or 0
-    return AfXdpPort(wanted.name, mode=chosen["xdp-mode"], need_wakeup=need_wakeup, mtu=mtu)
-
-
-def _system_port(wanted: DesiredInterface) -> AfPacketPort:
-    """Open a device. Raises ConfigError."""
-    return AfPacketPort(wanted.name, n_rxq=measuring.rx_queues(wanted))
-
-
 def _open_patch(wanted: DesiredInterface, _mac: bytes | None) -> Opened:
     peer = wanted.options.get("peer")
     if not peer:
@@ -156,9 +132,9 @@ def in_memory(open_it: measuring.Open, word: str) -> Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "system": Kind(_open_existing(_system_port), "", False, slow=True),
-    "afxdp": Kind(_open_existing(_afxdp_port), "afxdp", False, slow=True, by_options=True),
-    "afxdp-nonpmd": Kind(_open_existing(_afxdp_port), "afxdp-nonpmd", False, slow=True, by_options=True),
+    "system": Kind(_open_existing(open_system), "", False, slow=True),
+    "afxdp": Kind(_open_existing(open_afxdp), "afxdp", False, slow=True, by_options=True),
+    "afxdp-nonpmd": Kind(_open_existing(open_afxdp), "afxdp-nonpmd", False, slow=True, by_options=True),
     "internal": Kind(_open_tap("internal"), "tap", True, slow=True),
     "tap": Kind(_open_tap("tap"), "tap", True, slow=True),
     "patch": Kind(_open_patch, "patch", False),

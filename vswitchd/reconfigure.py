@@ -15,7 +15,7 @@ from vslib.errors import ConfigError
 from vswitchd.bridge import Bridge, RunningPort, closing, find_port
 from vswitchd.core import Core
 from vswitchd.desired import Desired, DesiredBridge, DesiredInterface, DesiredPort, parse_mac
-from vswitchd.devices import KINDS, QUEUES, Host, Opened, Request
+from vswitchd.devices import KINDS, REOPENING, Host, Opened, Request
 
 log = vlog.get("bridge")
 
@@ -54,7 +54,7 @@ def same_device(running: RunningPort, wanted: DesiredInterface) -> bool:
         return False
     if KINDS[running.kind].by_options and running.wanted.options != wanted.options:
         return False
-    if running.wanted.options.get(QUEUES) != wanted.options.get(QUEUES):
+    if any(running.wanted.options.get(name) != wanted.options.get(name) for name in REOPENING):
         return False
     return running.link.present and running.wanted.row == wanted.row
 

@@ -9,6 +9,9 @@ import os
 import uuid
 from typing import Any
 
+from datapath.ports.afpacket import AfPacketPort
+from datapath.ports.afxdp import AfXdpPort
+from datapath.ports.port import PortHandle
 from ovsdb.idl import Idl
 from vslib import vlog
 from vslib.version import OVS_VERSION
@@ -100,6 +103,13 @@ def statistics(core: Core, bridge: Bridge, port: RunningPort) -> dict[str, int]:
     return {key: int(counts.get(source, 0)) if source else 0 for key, source in STATISTICS.items()}
 
 
+def io_status(handle: PortHandle | None) -> dict[str, str]:
+    """Return how frames of a device of the host are moved, for Interface.status; empty for other ports."""
+    if isinstance(handle, AfXdpPort):
+        return {"io": "afxdp", "xdp-mode-in-use": handle.mode_in_use}
+    return {"io": "afpacket"} if isinstance(handle, AfPacketPort) else {}
+
+
 def interface_columns(core: Core, bridge: Bridge, port: RunningPort) -> dict[str, Any]:
     """Return what Interface columns should say of a running port."""
     link = port.link
@@ -119,7 +129,7 @@ def interface_columns(core: Core, bridge: Bridge, port: RunningPort) -> dict[str
         "mtu": link.mtu,
         "duplex": "full" if link.full_duplex else None,
         "link_speed": link.speed_kbps * 1000 if link.speed_kbps else None,
-        "status": dict(link.status),
+        "status": dict(link.status) | io_status(port.handle),
     }
 
 

@@ -8,13 +8,13 @@ forwarder sends (no state is shared but the socket, which the kernel guards).
 """
 
 from libc.errno cimport EAGAIN, EINTR, ENETDOWN, ENOBUFS, ENODEV, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
-from posix.unistd cimport close
+from posix.unistd cimport close, write
 
-from datapath.atomic cimport unlikely
+from datapath.atomic cimport exchange_ptr, load_ptr, unlikely
 from datapath.drops cimport DROP_RX_NO_BUFFER, DROP_RX_TOO_LONG, DROP_RX_TOO_SHORT, DROP_TX_DOWN
 from datapath.headers cimport ETHERNET_BYTES, ETH_VLAN, VLAN_BYTES
 from datapath.packet cimport (
@@ -25,9 +25,13 @@ from datapath.ports.port cimport (
     Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_sent, port_tx_reason,
 )
 
-from datapath.ports import netdev, packet_socket, silence as host_silence
+import os
+import threading
+
+from datapath.ports import netdev, packet_socket, ring_growth, silence as host_silence
 from datapath.ports.port import CAPS
 from vslib.errors import ConfigError
+from vslib.vlog import Module
 
 cdef extern from "<sys/socket.h>" nogil:
     cdef struct iovec:
@@ -61,6 +65,18 @@ cdef extern from "<sys/socket.h>" nogil:
     enum: MSG_TRUNC
     enum: SOL_SOCKET
     enum: SO_ERROR
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        void *ptr
+    cdef struct epoll_event:
+        unsigned int events
+        epoll_data_t data
+    int epoll_create1(int flags)
+    int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
+    enum: EPOLL_CLOEXEC
+    enum: EPOLL_CTL_ADD
+    enum: EPOLLIN
 
 cdef extern from "<linux/if_packet.h>" nogil:
     cdef struct sockaddr_ll:
@@ -115,6 +131,11 @@ cdef struct Inbox:             # where recvmmsg puts frames when there is no rin
     Packet *pkts[INBOX_MESSAGES]
     uint8_t[INBOX_MESSAGES * LARGE_FRAME_MAX] overflow
 
+cdef struct NextRing:          # a larger ring that is to take the place of the present one
+    int rx_fd
+    uint8_t *ring
+    uint32_t slots
+
 cdef struct AfPacket:          # one receive queue; in cache lines of its own
     int rx_fd
     int error                  # errno once the device is gone, else 0
@@ -123,6 +144,12 @@ cdef struct AfPacket:          # one receive queue; in cache lines of its own
     uint32_t slots
     uint32_t head              # the slot that is filled next
     Inbox *inbox               # NULL with a ring
+    uint32_t asked             # the ring filled up and a larger one was asked for
+    int ask_fd                 # event descriptor of the thread that makes larger rings, -1 = it stays as it is
+    int wait_fd                # epoll descriptor of the rx sockets, -1 = rx_fd itself is waited on
+    int spare_fd               # socket for the larger ring, -1 = none
+    NextRing *following        # set by that thread, taken by the forwarder once the present ring is empty
+    NextRing *retired          # the other way: the ring before, to be closed
     uint8_t[128] unused
 
 cdef struct AfPackets:         # only read while the port is attached
@@ -133,6 +160,10 @@ cdef struct Vector:            # what one sendmmsg call is given
     mmsghdr[TX_MESSAGES] messages
     iovec[TX_MESSAGES * 2] parts             # of each message: virtio-net header, frame
     uint8_t[TX_MESSAGES * VNET_HDR_BYTES] vnet
+
+
+log = Module("netdev_linux")
+CHANGE_OVER_S = 0.002          # for who is about to write into the ring before: a softirq on another processor
 
 
 # -- one received frame -----------------------------------------------------------------------------------------------
@@ -237,7 +268,39 @@ cdef uint32_t ring_rx(AfPacket *sock, PacketPool *pool, Batch *batch, PortStats 
         slot_return(&slot.tp_status)
         sock.head = sock.head + 1 if sock.head + 1 < sock.slots else 0
         taken += 1
+    if taken == BATCH_MAX and sock.ask_fd >= 0 and not sock.asked:
+        ask_if_full(sock)
     return taken
+
+
+cdef void ask_if_full(AfPacket *sock) noexcept nogil:
+    """Ask for a larger ring if a quarter of this one still waits after a whole batch was read."""
+    cdef uint64_t one = 1
+    cdef uint32_t at = sock.head + sock.slots // 4
+    cdef tpacket2_hdr *slot
+    if at >= sock.slots:
+        at -= sock.slots
+    slot = <tpacket2_hdr *>(sock.ring + <size_t>at * SLOT_BYTES)
+    if slot_status(&slot.tp_status) & TP_STATUS_USER:
+        sock.asked = 1
+        write(sock.ask_fd, &one, sizeof(one))
+
+
+cdef bint go_on_with_larger(AfPacket *sock) noexcept nogil:
+    """Take the larger ring if one is ready; the present one is empty and gets no more frames."""
+    cdef uint64_t one = 1
+    cdef NextRing *ring = <NextRing *>load_ptr(<void **>&sock.following)
+    cdef NextRing present
+    if ring == NULL:
+        return False
+    present.rx_fd, present.ring, present.slots = sock.rx_fd, sock.ring, sock.slots
+    sock.rx_fd, sock.ring, sock.slots = ring.rx_fd, ring.ring, ring.slots
+    sock.head = 0
+    sock.following = NULL
+    ring[0] = present
+    exchange_ptr(<void **>&sock.retired, ring)
+    write(sock.ask_fd, &one, sizeof(one))
+    return True
 
 
 # -- receive without a ring -------------------------------------------------------------------------------------------
@@ -358,6 +421,8 @@ cdef int afpacket_rx(Port *port, uint32_t queue, PacketPool *pool, Batch *batch,
     if sock.error:
         return -sock.error
     taken = ring_rx(sock, pool, batch, stats) if sock.ring != NULL else inbox_rx(sock, pool, batch, stats)
+    if taken == 0 and go_on_with_larger(sock):
+        taken = ring_rx(sock, pool, batch, stats)
     if taken == 0:
         return device_state(sock)
     sock.idle = 1              # while frames come, the device is there
@@ -433,11 +498,62 @@ cdef void afpacket_tx(Port *port, Packet **pkts, uint32_t n, uint32_t forwarder,
         at += some
 
 
+# -- rings from the control side --------------------------------------------------------------------------------------
+
+cdef uint8_t *ring_memory(int fd, uint32_t slots) noexcept nogil:
+    """Map the ring of a socket; NULL if that fails."""
+    cdef void *memory = mmap(NULL, <size_t>slots * SLOT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+    return NULL if memory == MAP_FAILED else <uint8_t *>memory
+
+
+cdef void ring_close(NextRing *ring) noexcept nogil:
+    if ring == NULL:
+        return
+    if ring.ring != NULL:
+        munmap(ring.ring, <size_t>ring.slots * SLOT_BYTES)
+    close(ring.rx_fd)
+    free(ring)
+
+
+cdef int bound_to(int fd) noexcept nogil:
+    """Return the number of the device that a packet socket is bound to, 0 or less if it is gone."""
+    cdef sockaddr_ll address
+    cdef socklen_t length = sizeof(sockaddr_ll)
+    memset(&address, 0, sizeof(address))
+    getsockname(fd, <sockaddr *>&address, &length)
+    return address.sll_ifindex
+
+
+cdef int watch(int wait_fd, int fd) except -1:
+    """Make an epoll descriptor readable while a socket is; raises OSError."""
+    cdef epoll_event event
+    memset(&event, 0, sizeof(event))
+    event.events = EPOLLIN
+    if epoll_ctl(wait_fd, EPOLL_CTL_ADD, fd, &event):
+        raise OSError(errno, os.strerror(errno))
+    return 0
+
+
+cdef int wait_on(int fd) except -1:
+    """Return an epoll descriptor that is readable while a socket is; raises OSError."""
+    cdef int wait_fd = epoll_create1(EPOLL_CLOEXEC)
+    if wait_fd < 0:
+        raise OSError(errno, os.strerror(errno))
+    watch(wait_fd, fd)
+    return wait_fd
+
+
 cdef void queue_close(AfPacket *sock) noexcept nogil:
+    ring_close(sock.following)
+    ring_close(sock.retired)
     if sock.ring != NULL:
         munmap(sock.ring, <size_t>sock.slots * SLOT_BYTES)
     free(sock.inbox)
     close(sock.rx_fd)
+    if sock.spare_fd >= 0:
+        close(sock.spare_fd)
+    if sock.wait_fd >= 0:
+        close(sock.wait_fd)
 
 
 # -- shell ------------------------------------------------------------------------------------------------------------
@@ -445,67 +561,133 @@ cdef void queue_close(AfPacket *sock) noexcept nogil:
 cdef class AfPacketPort(PortHandle):
     """A device of the host: receives what comes in, sends from it. The device is not made, changed or removed.
 
-    `slots` is the least size of the receive ring in frames, 0 = receive by recvmmsg. `silence` keeps the host's own
-    stack from answering the same frames; `silenced_by` then tells how, empty if it could not be done (logged).
-    `n_rxq`: receive queues, each with a ring. Raises ConfigError if there is no such device or it cannot be opened.
+    `slots` is the least size of the receive ring in frames, 0 = receive by recvmmsg; `first_slots`, if that is less and
+    not 0, its size until it fills up. `silence` keeps the host's own stack from answering the same frames;
+    `silenced_by` then tells how, empty if it could not be done (logged). `n_rxq`: receive queues, each with a ring;
+    several do not grow. Raises ConfigError if there is no such device or it cannot be opened.
     """
 
+    cdef object __weakref__
     cdef AfPackets socks
     cdef object lost           # frames that the kernel dropped, as far as asked
     cdef object silencer
+    cdef object guard          # held by who opens, closes or replaces descriptors of the ring
+    cdef uint32_t ifindex
+    cdef uint32_t most_slots   # to which the ring may grow
 
     def __cinit__(self, *args, **kwargs):
         self.socks.tx_fd = -1
+        self.guard = threading.Lock()
 
-    def __init__(self, str name, *, uint32_t slots=RING_SLOTS, bint silence=True, uint32_t n_rxq=1):
+    def __init__(self, str name, *, uint32_t slots=RING_SLOTS, uint32_t first_slots=0, bint silence=True,
+                 uint32_t n_rxq=1):
         cdef uint32_t i
+        cdef uint32_t begin = min(first_slots, slots) if first_slots and n_rxq == 1 else slots
         link = netdev.link(name)
         self.name = name
         self.kind = "system"
         self.lost = 0
         self.mtu = link.mtu
-        opened = packet_socket.open_sockets(name, slots, n_rxq)
+        self.ifindex = link.ifindex
+        self.most_slots = slots
+        opened = packet_socket.open_sockets(name, begin, n_rxq, spare=begin < slots)
         self.socks.tx_fd = opened.tx_fd
-        self.make_queues((opened.rx_fd, *opened.more_rx_fds), opened.slots)
+        self.make_queues((opened.rx_fd, *opened.more_rx_fds), opened.slots, opened.spare_fd)
         for i in range(self.port.n_rxq):
             self.map_ring(&self.socks.queues[i])
         self.port.caps = sum(CAPS[cap] for cap in opened.caps)
         self.port.impl = &self.socks
         self.port.rx_fd = opened.rx_fd
+        if opened.spare_fd >= 0:
+            self.socks.queues.wait_fd = self.port.rx_fd = wait_on(opened.rx_fd)
+            self.socks.queues.ask_fd = ring_growth.join(self)
         self.port.rx = afpacket_rx
         self.port.tx = afpacket_tx
         if silence:
             self.silencer = host_silence.silence(name, link.ifindex)
 
-    cdef int make_queues(self, tuple rx_fds, uint32_t slots) except -1:
+    cdef int make_queues(self, tuple rx_fds, uint32_t slots, int spare_fd) except -1:
         """Take over the descriptors of the queues; raises MemoryError."""
         cdef uint32_t i
         self.socks.queues = <AfPacket *>calloc(len(rx_fds), sizeof(AfPacket))
         if self.socks.queues == NULL:
-            for fd in rx_fds:
+            for fd in (*rx_fds, spare_fd):
                 close(fd)
             raise MemoryError
         self.port.n_rxq = <uint32_t>len(rx_fds)
         for i in range(self.port.n_rxq):
             self.socks.queues[i].rx_fd = rx_fds[i]
             self.socks.queues[i].slots = slots
+            self.socks.queues[i].ask_fd = self.socks.queues[i].wait_fd = self.socks.queues[i].spare_fd = -1
             if i:
                 self.port.more_rx_fds[i - 1] = rx_fds[i]
+        self.socks.queues.spare_fd = spare_fd
         return 0
 
     cdef int map_ring(self, AfPacket *sock) except -1:
         """Map the ring, or make the inbox if there is none; raises ConfigError or MemoryError."""
-        cdef void *memory
-        cdef size_t n_bytes = <size_t>sock.slots * SLOT_BYTES
         if sock.slots == 0:
             sock.inbox = <Inbox *>calloc(1, sizeof(Inbox))
             if sock.inbox == NULL:
                 raise MemoryError
             return 0
-        memory = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, sock.rx_fd, 0)
-        if memory == MAP_FAILED:
+        sock.ring = ring_memory(sock.rx_fd, sock.slots)
+        if sock.ring == NULL:
             raise ConfigError(f"could not open network device {self.name} (the receive ring cannot be mapped)")
-        sock.ring = <uint8_t *>memory
+        return 0
+
+    def grow(self) -> None:
+        """Replace the ring by a larger one if it filled up, and close the one before; see ring_growth."""
+        cdef AfPacket *sock
+        cdef NextRing *retired
+        cdef int fd = -1
+        with self.guard:
+            sock = self.socks.queues
+            if sock == NULL:
+                return
+            retired = <NextRing *>exchange_ptr(<void **>&sock.retired, NULL)
+            if retired != NULL:
+                self.lost += packet_socket.lost(retired.rx_fd)
+                ring_close(retired)
+            if sock.asked:
+                fd = sock.spare_fd
+                sock.spare_fd = -1
+        if fd >= 0:
+            try:
+                self.make_larger(fd)
+            except OSError as error:
+                log.warn("%s: the receive ring stays small: %s", self.name, error.strerror)
+
+    cdef int make_larger(self, int fd) except -1:
+        """Offer a larger ring on socket `fd`, which is ours, to the forwarder; raises OSError."""
+        cdef AfPacket *sock
+        cdef NextRing *ring = <NextRing *>calloc(1, sizeof(NextRing))
+        if ring == NULL:
+            close(fd)
+            raise MemoryError
+        ring.rx_fd = fd
+        try:
+            ring.slots = packet_socket.set_up_spare(fd, self.name, self.ifindex, self.most_slots)
+            ring.ring = ring_memory(fd, ring.slots) if ring.slots else NULL
+            if ring.ring == NULL:
+                raise OSError(ENOBUFS, os.strerror(ENOBUFS))
+            with self.guard:
+                sock = self.socks.queues
+                if sock == NULL or bound_to(fd) != bound_to(sock.rx_fd):
+                    raise OSError(ENODEV, os.strerror(ENODEV))
+                watch(sock.wait_fd, fd)
+                packet_socket.change_over(sock.rx_fd, fd)
+            threading.Event().wait(CHANGE_OVER_S)
+        except OSError:
+            ring_close(ring)
+            raise
+        with self.guard:
+            sock = self.socks.queues
+            if sock == NULL:
+                ring_close(ring)
+            else:
+                exchange_ptr(<void **>&sock.following, ring)
+                log.info("%s: the receive ring grows to %d frames", self.name, ring.slots)
         return 0
 
     def __dealloc__(self):
@@ -525,21 +707,29 @@ cdef class AfPacketPort(PortHandle):
         free(queues)
 
     def _close(self) -> None:
+        ring_growth.leave(self)
         self._lost_in_kernel()
-        self.release_memory()
+        with self.guard:
+            self.release_memory()
         if self.silencer is not None:
             self.silencer.undo()
 
     def _lost_in_kernel(self) -> int:
         cdef uint32_t i
-        for i in range(self.port.n_rxq if self.socks.queues != NULL else 0):
-            self.lost += packet_socket.lost(self.socks.queues[i].rx_fd)
-        return self.lost
+        with self.guard:
+            for i in range(self.port.n_rxq if self.socks.queues != NULL else 0):
+                self.lost += packet_socket.lost(self.socks.queues[i].rx_fd)
+            return self.lost
 
     @property
     def has_ring(self) -> bool:
         """Whether frames are received by a ring."""
         return self.socks.queues != NULL and self.socks.queues[0].ring != NULL
+
+    @property
+    def slots(self) -> int:
+        """Frames that the receive ring holds, 0 without a ring."""
+        return self.socks.queues.slots if self.socks.queues != NULL else 0
 
     @property
     def silenced_by(self) -> str:

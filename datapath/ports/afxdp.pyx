@@ -406,6 +406,13 @@ cdef class AfXdpPort(PortHandle):
         return self.lost
 
     @property
+    def mode_in_use(self) -> str:
+        """What the mode came to: native-with-zerocopy, native or generic."""
+        if self.sock.xsk.zero_copy:
+            return "native-with-zerocopy"
+        return "native" if self.native else "generic"
+
+    @property
     def zero_copy(self) -> bool:
         """Whether the driver writes into the socket's memory itself."""
         return bool(self.sock.xsk.zero_copy)

@@ -42,7 +42,8 @@ USO_SINCE = (6, 2)
 class Sockets(NamedTuple):
     """Descriptors that the caller owns, and what they can do; `slots` 0 = no ring: frames come by recvmmsg.
 
-    more_rx_fds: further receive queues, among which the kernel spreads flows.
+    more_rx_fds: further receive queues, among which the kernel spreads flows. spare_fd: a socket that is not in use,
+    for a larger ring (see set_up_spare), -1 = none.
     """
 
     rx_fd: int
@@ -50,9 +51,10 @@ class Sockets(NamedTuple):
     slots: int
     caps: tuple[str, ...]
     more_rx_fds: tuple[int, ...] = ()
+    spare_fd: int = -1
 
 
-def open_sockets(name: str, slots: int, n_rxq: int = 1) -> Sockets:
+def open_sockets(name: str, slots: int, n_rxq: int = 1, *, spare: bool = False) -> Sockets:
     """Open the sockets of a device, with a receive ring of `slots` frames if the kernel grants one (0: do not ask).
 
     n_rxq: how many sockets to receive from; there is one if the kernel does not let several share (logged). Raises
@@ -66,10 +68,38 @@ def open_sockets(name: str, slots: int, n_rxq: int = 1) -> Sockets:
             more = [stack.enter_context(_socket()) for _ in range(n_rxq - 1)]
             slots = _set_up_shared(rx, more, name, slots) if more else _set_up_rx(rx, name, slots)
             _set_up_tx(tx, name)
+            spare_fd = _socket().detach() if spare and slots else -1
             more_fds = tuple(sock.detach() for sock in more)
-            return Sockets(rx.detach(), tx.detach(), slots, _caps(), more_fds)
+            return Sockets(rx.detach(), tx.detach(), slots, _caps(), more_fds, spare_fd)
     except OSError as error:
         raise ConfigError(f"could not open network device {name} ({_reason(error)})") from error
+
+
+def set_up_spare(fd: int, name: str, ifindex: int, slots: int) -> int:
+    """Make an unused socket receive from a device by a ring, but no frame yet: change_over() lets them come.
+
+    Returns the slots of the ring, 0 if the kernel grants none (logged); raises OSError.
+    """
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        _mute(sock)
+        return _set_up_rx(sock, name, slots, ifindex)
+
+
+def change_over(old_fd: int, new_fd: int) -> None:
+    """Let frames come to another socket of the same device from now on.
+
+    A frame that arrives in the microsecond between the two calls is lost; the other order would give one twice.
+    """
+    with socket.socket(fileno=os.dup(old_fd)) as old, socket.socket(fileno=os.dup(new_fd)) as new:
+        _mute(old)
+        new.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+
+
+def _mute(sock: socket.socket) -> None:
+    """Attach a filter that refuses every frame."""
+    nothing = kernel.new("struct sock_filter *", {"code": BPF_RET})
+    program = struct.pack("HP", 1, kernel.address(nothing))  # struct sock_fprog
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def open_promiscuous(name: str) -> socket.socket:
@@ -99,9 +129,9 @@ def _socket() -> socket.socket:
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
 
 
-def _set_up_rx(sock: socket.socket, name: str, slots: int) -> int:
-    """Set options and bind; return the slots of the ring."""
-    index = socket.if_nametoindex(name)
+def _set_up_rx(sock: socket.socket, name: str, slots: int, index: int = 0) -> int:
+    """Set options and bind; return the slots of the ring. index: of the device, 0 = look it up."""
+    index = index or socket.if_nametoindex(name)
     sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
@@ -119,10 +149,8 @@ def _set_up_shared(rx: socket.socket, more: list[socket.socket], name: str, slot
     Until all have joined each would get every frame: a filter keeps them empty meanwhile. `more` is cleared when they
     cannot share.
     """
-    nothing = kernel.new("struct sock_filter *", {"code": BPF_RET})
     for sock in (rx, *more):
-        program = struct.pack("HP", 1, kernel.address(nothing))  # struct sock_fprog
-        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        _mute(sock)
     slots = _set_up_rx(rx, name, slots)
     try:
         rx.setsockopt(SOL_PACKET, PACKET_FANOUT, (FANOUT_IGNORE_OUTGOING | FANOUT_UNIQUE_ID) << 16)

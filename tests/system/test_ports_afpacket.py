@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import select
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -209,6 +211,53 @@ def test_what_the_kernel_drops_for_a_full_ring_is_counted(switch, far, rig):
         assert port.stats()["drops"]["rx_no_buffer"] >= 300 - 64
         again = port.stats()["drops"]["rx_no_buffer"]
     assert port.stats()["drops"]["rx_no_buffer"] == again  # also after close
+
+
+def numbers(frames: list[tuple]) -> list[int]:
+    return [int.from_bytes(frame[-2:], "big") for frame, _ in frames]
+
+
+def burst(rig, port, sock, count: int) -> list[int]:
+    """Send numbered frames at once; return the numbers that came, in order."""
+    for number in range(count):
+        sock.send(PLAIN + number.to_bytes(2, "big"))
+    return numbers(receive(rig, port, count))
+
+
+def test_a_ring_that_fills_up_is_replaced_by_a_larger_one_and_no_frame_is_lost(switch, far, rig):
+    """Bursts of 100 fit 128 slots, bursts of 800 do not."""
+    name, peer = veth(switch, far)
+    with AfPacketPort(name, slots=1000, first_slots=128) as port, raw(far, peer) as sock:
+        assert port.slots == 128
+        deadline = time.monotonic() + 10
+        while port.slots == 128 and time.monotonic() < deadline:
+            assert burst(rig, port, sock, 100) == list(range(100))
+        assert port.slots == 1024
+        assert burst(rig, port, sock, 800) == list(range(800))
+        assert not port.stats()["drops"]
+
+
+def test_a_ring_that_does_not_fill_up_stays_small(switch, far, rig):
+    name, peer = veth(switch, far)
+    with AfPacketPort(name, slots=2048, first_slots=128) as port, raw(far, peer) as sock:
+        for _ in range(10):
+            assert burst(rig, port, sock, 60) == list(range(60))
+        assert port.slots == 128
+
+
+def test_a_port_is_closed_while_its_ring_grows(switch, far, rig):
+    name, peer = veth(switch, far)
+    before = set(os.listdir("/proc/self/fd"))
+    for pause_s in (0, 0.01, 0.03, 0.06):
+        with AfPacketPort(name, slots=1000, first_slots=128) as port, raw(far, peer) as sock:
+            for _ in range(100):
+                sock.send(PLAIN)
+            rig.receive(port)
+            time.sleep(pause_s)
+    deadline = time.monotonic() + 5
+    while len(set(os.listdir("/proc/self/fd")) - before) > 1 and time.monotonic() < deadline:  # one is the thread's
+        time.sleep(0.01)
+    assert len(set(os.listdir("/proc/self/fd")) - before) <= 1
 
 
 def test_partial_checksums_are_received_and_sent(switch, far, rig, slots):

@@ -100,6 +100,8 @@ def state(daemon: Daemon, *, macs: bool) -> dict:
     for columns in found.values():
         if not macs or LOCAL_MAC.match(str(columns["mac_in_use"])):
             del columns["mac_in_use"]
+        if isinstance(columns["status"], dict):
+            columns["status"].pop("io", None)  # ours alone
     return found | {"datapath_id": daemon.get("bridge", "br0", "datapath_id") if macs else ""}
 
 
