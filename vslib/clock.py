@@ -28,6 +28,11 @@ NS_PER_S = 1_000_000_000
 _process_started_ns = time.monotonic_ns()
 
 
+def host_ns() -> int:
+    """Return the host's monotonic time in ns, which no stop or warp of the clock changes."""
+    return time.monotonic_ns()
+
+
 def process_uptime_ms() -> int:
     """Return for how long this process has run, a fact of the host that no warp of the clock changes."""
     return (time.monotonic_ns() - _process_started_ns) // NS_PER_MS

@@ -70,6 +70,7 @@ def run(arguments: Arguments, background: process.Background) -> int:
 
         privileges.become_user(arguments.given["user"], arguments.has("mlockall"), [dirs.rundir()])
     # Before the log is opened, as -v may name the module of any log.
+    from vslib import eager_loop
     from vswitchd.daemon import Daemon, Settings
 
     open_log(arguments)
@@ -90,7 +91,8 @@ def run(arguments: Arguments, background: process.Background) -> int:
         ready=lambda: background.ready(chdir=not arguments.has("no_chdir")),
     )
     try:
-        asyncio.run(Daemon(settings).run())
+        with asyncio.Runner(loop_factory=eager_loop.new_loop) as runner:
+            runner.run(Daemon(settings).run())
     except (SwitchError, OSError):
         raise
     except Exception:

@@ -208,6 +208,9 @@ def test_scripts_without_devices_measure_us(script):
 @pytest.mark.root
 @pytest.mark.ovs_tools
 @pytest.mark.parametrize("switch", ["ours", "bridge"])
-@pytest.mark.parametrize("script", [("pingpong", "--rounds", "20"), ("tcp", "--seconds", "1")])
+@pytest.mark.parametrize(
+    "script",
+    [("pingpong", "--rounds", "20"), ("pingpong", "--busy", "1", "--rounds", "20"), ("tcp", "--seconds", "1")],
+)
 def test_scripts_with_hosts_measure_the_bridge_too(script, switch):
     assert printed_values(script, switch)[0] > 0
