@@ -5,12 +5,14 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from datapath.act cimport Program, program_unref
+from datapath.atomic cimport prefetch
 from datapath.flow_key cimport KEY_BASE_WORDS, KEY_PACKET_WORDS, PacketKey
 from datapath.hash cimport HashSecret, mum
 from datapath.upcall cimport MissHandler, Tags
 
 cdef enum:
     FIRST_SLOTS = 16           # capacity of a new subtable
+    AHEAD = 4                  # subtables whose place in memory is asked for before it is looked at (a power of two)
 
 
 cdef void classifier_init(Classifier *cls, const HashSecret *secret, MissHandler *handler) noexcept nogil:
@@ -34,10 +36,15 @@ cdef void classifier_destroy(Classifier *cls) noexcept nogil:
 # ---- lookup ----
 
 cdef inline uint32_t masked_hash(const HashSecret *secret, const Subtable *sub, const uint64_t *words) noexcept nogil:
-    cdef uint64_t h = secret.words[0]
+    """As hash_words, of the masked words only: products of pairs, which do not wait for each other."""
+    cdef const uint64_t *k = <const uint64_t *> &secret.words[0]
+    cdef uint64_t h = sub.n_words
     cdef uint32_t i
-    for i in range(sub.n_words):
-        h = mum(h ^ (words[sub.index[i]] & sub.mask[i]), secret.words[1])
+    for i in range(0, sub.n_words & ~<uint32_t> 1, 2):
+        h += mum((words[sub.index[i]] & sub.mask[i]) ^ k[i], (words[sub.index[i + 1]] & sub.mask[i + 1]) ^ k[i + 1])
+    if sub.n_words & 1:
+        i = sub.n_words - 1
+        h += mum((words[sub.index[i]] & sub.mask[i]) ^ k[i], k[i + 1])
     return <uint32_t> (h ^ (h >> 32))
 
 
@@ -78,17 +85,25 @@ cdef Megaflow *classifier_lookup(Classifier *cls, const PacketKey *key) noexcept
     cdef const uint64_t *words = <const uint64_t *> key
     cdef Subtable *sub
     cdef Megaflow *flow
-    cdef uint32_t i
+    cdef uint32_t[AHEAD] hashes
+    cdef uint32_t i = 0, ready = 0
     cls.lookups += 1
     if cls.lookups >= RANK_EVERY:
         rank_subtables(cls)
-    for i in range(cls.n_subtables):
+    while i < cls.n_subtables:
+        # the first is asked by itself: it has most of the hits
+        while ready < cls.n_subtables and (ready == 0 or (i and ready < i + AHEAD)):
+            sub = cls.subtables[ready]
+            hashes[ready % AHEAD] = masked_hash(cls.secret, sub, words)
+            prefetch(&sub.slots[hashes[ready % AHEAD] & (sub.capacity - 1)])
+            ready += 1
         sub = cls.subtables[i]
-        flow = subtable_find(sub, words, masked_hash(cls.secret, sub, words))
+        flow = subtable_find(sub, words, hashes[i % AHEAD])
         if flow != NULL:
             sub.hits += 1
             cls.probes += i + 1
             return flow
+        i += 1
     return NULL
 
 
