@@ -31,6 +31,7 @@ _HEADER = struct.Struct("=BBHI")
 _U16, _U32, _U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
 _IN_PORT, _CONTROLLER = 0xFFFFFFF8, 0xFFFFFFFD
 _REASONS = ("no_match", "action", "invalid_ttl", "action_set", "group", "packet_out")
+_SHOWN_REASONS = (*_REASONS, "", "")  # a miss by a rule or without one: Open vSwitch has no words for them
 _SUBFIELD = re.compile(r"([A-Za-z0-9_]+)\[(?:(\d+)(?:\.\.(\d+))?)?\]")
 
 
@@ -360,7 +361,7 @@ def _print_controller(flags: int, body: bytes) -> str:
     max_len, controller, reason = struct.unpack_from("=HHB", body)
     parts = []
     if reason != 1:
-        parts.append(f"reason={_REASONS[reason] if reason < len(_REASONS) else reason}")
+        parts.append(f"reason={_SHOWN_REASONS[reason] if reason < len(_SHOWN_REASONS) else reason}")
     if max_len != _U16:
         parts.append(f"max_len={max_len}")
     if controller:

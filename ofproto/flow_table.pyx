@@ -291,7 +291,7 @@ cdef class FlowTables:
         self.prepare()
         while message < behind:
             with nogil:
-                message = cut_messages(message, behind, &batch)
+                message = cut_messages(message, behind, 0, &batch)
                 decode_batch(self.ed, &batch, in_command)
                 edit_run(self.ed, batch.n)
             for i in range(batch.n):
@@ -333,12 +333,13 @@ cdef class FlowTables:
         return run.at - <const uint8_t *>PyBytes_AS_STRING(data)
 
     def apply_bundle(
-        self, msgs: Sequence[ModStore | bytes], nxt_table_id: bool = False
+        self, msgs: Sequence[ModStore | bytes], nxt_table_id: bool = False, publish: bool = True
     ) -> tuple[list[RemovedFlow], tuple[int, OpenFlowError] | None]:
         """Apply flow-mods, whole messages or stores of them, in order as one version, all or none (OF.10, OF.11).
 
         Returns the removals to report and None, or no removals, the number of the first message that fails and its
-        error: nothing has changed then. Each step takes the lock for EDIT_BATCH flow-mods; publishing takes it once.
+        error: nothing has changed then, nor without `publish`, a trial. Each step takes the lock for EDIT_BATCH
+        flow-mods; publishing takes it once.
         """
         cdef bint in_command = nxt_table_id
         cdef Py_ssize_t done = 0
@@ -353,8 +354,9 @@ cdef class FlowTables:
                     error = run_store(self.ed, store, in_command, &done)
                 if error:
                     return [], (done, error_of(error))
-            with nogil:
-                bundle_publish(self.ed)
+            if publish:
+                with nogil:
+                    bundle_publish(self.ed)
         finally:
             if self.ed.bundling:
                 with nogil:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ofproto import bundles, messages, ports, stats, wire
+from ofproto import bundles, edits, messages, ports, stats, wire
 from ofproto.errors import OpenFlowError
 from ofproto.messages import MESSAGES
 from ofproto.mod_store import ModStore
@@ -20,13 +20,10 @@ from ofproto.numbers import (
     OFP13,
     OFP14,
     OFPP_ANY,
-    OFPP_CONTROLLER,
-    OFPP_LOCAL,
-    OFPP_MAX,
     OPENFLOW_TABLES,
     TABLE_ALL,
 )
-from ofproto.packet_in import ACTION, ACTION_SET, EXPLICIT_MISS, GROUP, INVALID_TTL, NO_BUFFER, NO_MATCH, PACKET_OUT
+from ofproto.packet_in import ACTION, ACTION_SET, EXPLICIT_MISS, GROUP, INVALID_TTL, NO_MATCH, PACKET_OUT
 from ofproto.ports import PortDesc, PortStatsRow
 from ofproto.session import Request
 
@@ -44,11 +41,7 @@ ROLE_NAMES = {ROLE_EQUAL: "other", ROLE_PRIMARY: "master", ROLE_SECONDARY: "slav
 NO_GENERATION = 0xFFFFFFFFFFFFFFFF
 FLOW_FORMATS = {0: False, 2: True}  # NXFF_OPENFLOW10, NXFF_NXM
 PACKET_IN_FORMATS = (0, 1, 2)
-GROUP_ADD, GROUP_MODIFY, GROUP_DELETE = range(3)
-LAST_GROUP_TYPE = 3  # OFPGT_FF
 METER_ADD, METER_MODIFY, METER_DELETE = range(3)
-# Who may be named as the input of a packet-out although no port has the number.
-PACKET_OUT_FROM = (OFPP_LOCAL, OFPP_ANY, OFPP_CONTROLLER)
 
 
 @dataclass(frozen=True)
@@ -319,31 +312,12 @@ def tlv_table(conn: Connection, request: Request) -> None:
 # -- edits
 
 
-def packet_out(conn: Connection, request: Request) -> None:
-    """Run a frame through an action list (MS.22, MS.23)."""
+def _edit(conn: Connection, request: Request) -> None:
+    """Do what a message says that a bundle could also hold."""
     no_secondary(conn)
-    layout = messages.PACKET_OUT[request.version]
-    head = layout.unpack(request.data, request.offset)
-    in_port = ports.port_from_wire(head["in_port"], request.version)
-    start = request.offset + layout.size
-    end = start + head["actions_len"]
-    if end > len(request.data):
-        raise OpenFlowError("OFPBRC_BAD_LEN")
-    ofacts = conn.codec.decode_actions(request.data[start:end], request.version)
-    if in_port >= OFPP_MAX and in_port not in PACKET_OUT_FROM:
-        raise OpenFlowError("OFPBRC_BAD_PORT")
-    if head["buffer_id"] != NO_BUFFER:
-        raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
-    conn.bridge.packet_out(request.data[end:], in_port, ofacts)
-
-
-def port_mod(conn: Connection, request: Request) -> None:
-    """Change a port's configuration bits (MS.31, MS.32)."""
-    no_secondary(conn)
-    mod = messages.PORT_MOD[request.version].unpack(request.data, request.offset)
-    known = ports.CONFIG_BITS[request.version]
-    number = ports.port_from_wire(mod["port"], request.version)
-    conn.bridge.port_mod(number, mod["mac"], mod["config"] & known, mod["mask"] & known)
+    edit = edits.BUNDLED[request.kind.handler](conn, request)
+    edit.check()
+    edit.run()
 
 
 def table_mod(conn: Connection, request: Request) -> None:
@@ -354,21 +328,7 @@ def table_mod(conn: Connection, request: Request) -> None:
         raise OpenFlowError("OFPTMFC_EPERM")  # the switch's own table
 
 
-_NO_GROUPS = {GROUP_ADD: "OFPGMFC_OUT_OF_GROUPS", GROUP_MODIFY: "OFPGMFC_UNKNOWN_GROUP", GROUP_DELETE: None}
 _NO_METERS = {METER_ADD: "OFPMMFC_OUT_OF_METERS", METER_MODIFY: "OFPMMFC_UNKNOWN_METER", METER_DELETE: None}
-
-
-def group_mod(conn: Connection, request: Request) -> None:
-    """Refuse groups, of which there are none; deleting what is not there succeeds, as controllers do at their start
-    (MS.28).
-    """
-    no_secondary(conn)
-    mod = messages.GROUP_MOD.unpack(request.data, request.offset)
-    error = _NO_GROUPS.get(mod["command"], "OFPGMFC_BAD_COMMAND")
-    if error is not None and mod["command"] in _NO_GROUPS and mod["type"] > LAST_GROUP_TYPE:
-        error = "OFPGMFC_BAD_TYPE"
-    if error is not None:
-        raise OpenFlowError(error)
 
 
 def meter_mod(conn: Connection, request: Request) -> None:
@@ -418,15 +378,12 @@ HANDLERS: dict[str, Handler] = {
     "set_packet_in_format": set_packet_in_format,
     "set_controller_id": set_controller_id,
     "tlv_table": tlv_table,
-    "packet_out": packet_out,
-    "port_mod": port_mod,
     "table_mod": table_mod,
-    "group_mod": group_mod,
     "meter_mod": meter_mod,
     "queue_get_config": queue_get_config,
     "bundle_control": bundle_control,
     "bundle_add": bundle_add,
-} | stats.HANDLERS
+} | dict.fromkeys(edits.BUNDLED, _edit) | stats.HANDLERS  # fmt: skip
 
 # Flow-mods do not come here: the session collects them into runs for FlowTables.apply_run.
 assert {kind.handler for kind in MESSAGES.values()} <= {"", "flow_mod", *HANDLERS}, "a row of MESSAGES names no handler"

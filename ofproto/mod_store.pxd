@@ -26,11 +26,12 @@ cdef struct BundleAdds:        # a run of them
 cdef class ModStore:
     cdef OutBuf data
     cdef uint32_t n
+    cdef uint32_t inside       # byte of each message where the flow-mod begins: behind the head of a bundle-add
     # 0, -1 without memory
     cdef int put(self, const uint8_t *msg, uint32_t length) noexcept nogil
 
-# Fill a batch with the whole messages from `at` on; returns where the next one begins.
-cdef const uint8_t *cut_messages(const uint8_t *at, const uint8_t *end, Messages *batch) noexcept nogil
+# Fill a batch with the flow-mods in the whole messages from `at` on, `inside` each; returns where the next one begins.
+cdef const uint8_t *cut_messages(const uint8_t *at, const uint8_t *end, uint32_t inside, Messages *batch) noexcept nogil
 cdef void decode_batch(FlowEditor *ed, const Messages *batch, bint in_command) noexcept nogil
 # Move the flow-mods that FlowTables.collect_adds describes into the store and run.at behind them; 0, -1 without memory.
 cdef int take_adds(FlowEditor *ed, ModStore store, BundleAdds *run) noexcept nogil

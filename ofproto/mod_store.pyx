@@ -19,7 +19,12 @@ MESSAGE_OVERHEAD_BYTES = MESSAGE_OVERHEAD
 
 
 cdef class ModStore:
-    """Whole messages in order; each is as long as its header says."""
+    """Whole messages in order, each as long as its header says: flow-mods, or with `inside` bundle-adds, which hold the
+    flow-mod at that byte.
+    """
+
+    def __cinit__(self, inside: int = 0):
+        self.inside = inside
 
     def __dealloc__(self):
         free(self.data.data)
@@ -39,8 +44,10 @@ cdef class ModStore:
         """Add one message; raises MemoryError, and InternalError for one that is not as long as it says."""
         cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(msg)
         cdef Py_ssize_t length = PyBytes_GET_SIZE(msg)
-        if length < 8 or get16(data + 2) != length:
+        if length < 8 + self.inside or get16(data + 2) != length:
             raise InternalError(f"a message of {length} bytes whose header says otherwise")
+        if self.inside and not 8 <= get16(data + self.inside + 2) <= length - self.inside:
+            raise InternalError("a message in a bundle-add that is longer than that")
         if self.put(data, <uint32_t>length) < 0:
             raise MemoryError
 
@@ -60,13 +67,13 @@ cdef class ModStore:
         return self.data.length
 
 
-cdef const uint8_t *cut_messages(const uint8_t *at, const uint8_t *end, Messages *batch) noexcept nogil:
-    """Fill a batch with the whole messages from `at` on; returns where the next one begins."""
+cdef const uint8_t *cut_messages(const uint8_t *at, const uint8_t *end, uint32_t inside,
+                                 Messages *batch) noexcept nogil:
     batch.n = 0
     while at < end and batch.n < EDIT_BATCH:
-        batch.data[batch.n] = at
-        batch.lengths[batch.n] = get16(at + 2)
-        at += batch.lengths[batch.n]
+        batch.data[batch.n] = at + inside
+        batch.lengths[batch.n] = get16(at + inside + 2)
+        at += get16(at + 2)
         batch.n += 1
     return at
 
@@ -96,12 +103,12 @@ cdef int take_adds(FlowEditor *ed, ModStore store, BundleAdds *run) noexcept nog
         if (not 8 <= inner_length <= length - head - ADD_BYTES or get32(inner + 4) != get32(msg + 4)
                 or not same_bundle(msg + head, first + head)
                 or run_of(inner, inner_length, version) != RUN_FLOW_MODS
-                or <Py_ssize_t>inner_length + MESSAGE_OVERHEAD > run.room
+                or <Py_ssize_t>length + MESSAGE_OVERHEAD > run.room
                 or op_refusal(&ed.ops[0], inner, inner_length, run.in_command)):
             return 0
-        if store.put(inner, inner_length) < 0:
+        if store.put(msg, length) < 0:
             return -1
-        run.room -= inner_length + MESSAGE_OVERHEAD
+        run.room -= length + MESSAGE_OVERHEAD
         msg += length
         run.at = msg
     return 0
@@ -114,7 +121,7 @@ cdef uint32_t run_store(FlowEditor *ed, ModStore store, bint in_command, Py_ssiz
     cdef const uint8_t *end = at + store.data.length
     cdef uint32_t done
     while at < end:
-        at = cut_messages(at, end, &batch)
+        at = cut_messages(at, end, store.inside, &batch)
         decode_batch(ed, &batch, in_command)
         done = bundle_run(ed, batch.n)
         n_done[0] += done

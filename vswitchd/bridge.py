@@ -19,6 +19,7 @@ from ofproto.fail_mode import FailMode
 from ofproto.flow_table import FlowTables, RemovedFlow
 from ofproto.handlers import Description
 from ofproto.numbers import OFPP_LOCAL
+from ofproto.own_flows import add_own_flows
 from ofproto.ports import OFPPC_PORT_DOWN, OFPPS_LINK_DOWN, PortDesc, PortStatsRow
 from ofproto.switch import BridgeHandle
 from vslib import vlog
@@ -95,6 +96,7 @@ class Bridge:
         self.mac = self.default_mac = mac  # default: when no port has a global one
         self.handle: BridgeHandle = core.switch.add_bridge(wanted.name, mac)
         self.flows = FlowTables(self.handle)
+        add_own_flows(self.flows)
         self.ports_by_name: dict[str, RunningPort] = {}
         self.numbers: dict[int, RunningPort] = {}
         self.channel = Channel(self)

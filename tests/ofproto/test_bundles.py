@@ -116,13 +116,12 @@ def test_a_bundle_in_use_goes_on_and_an_idle_one_ends(clock):
 
 def test_the_bytes_of_all_bundles_of_a_connection_are_limited(clock, monkeypatch):
     monkeypatch.setattr(bundles, "BYTES_MAX", 1000)
-    message = bytes([4, 14, 0, 140]) + bytes(136)
     open_ones = Bundles()
     first, second = (open_ones.begin(number, 3, b"") for number in (1, 2))
     for _ in range(5):
-        open_ones.put(first, message)
-    open_ones.put(second, message)
+        open_ones.grow(first, 150)
+    open_ones.grow(second, 150)
     with pytest.raises(OpenFlowError, match="OFPBFC_MSG_TOO_MANY"):
-        open_ones.put(second, message)
+        open_ones.grow(second, 150)
     assert open_ones.use(2, 3) is None and len(open_ones) == 1  # it is gone, its room is free again
-    open_ones.put(first, message)
+    open_ones.grow(first, 150)

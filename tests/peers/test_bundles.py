@@ -196,6 +196,21 @@ def plain(version: int, kind: int, body: bytes = b"", xid: int = 7) -> bytes:
     return struct.pack("!BBHI", version, kind, 8 + len(body), xid) + body
 
 
+def packet_out(
+    version: int, actions: bytes = b"", port: int = 0xFFFFFFFF, buffer: int = 0xFFFFFFFF, frame: bytes = bytes(60)
+) -> bytes:
+    return plain(version, 13, struct.pack("!IIH6x", buffer, port, len(actions)) + actions + frame)
+
+
+def output(port: int) -> bytes:
+    return struct.pack("!HHIH6x", 0, 16, port, 0xFFFF)
+
+
+def port_mod(version: int, port: int, address: bytes = bytes(6), config: int = 0, mask: int = 0) -> bytes:
+    body = struct.pack("!I4x6s2xII", port, address, config, mask)
+    return plain(version, 16, body + (bytes(8) if version == 4 else b""))
+
+
 SEQUENCES = {
     "open-twice": lambda v: [control(v, OPEN), control(v, OPEN), control(v, COMMIT)],
     "close-unknown": lambda v: [control(v, CLOSE)],
@@ -234,6 +249,42 @@ SEQUENCES = {
         control(v, COMMIT, 2), control(v, DISCARD, 1),
     ],
 }  # fmt: skip
+# What stands in a bundle besides flow-mods, and with which flags: atomic 1, ordered 2.
+OTHERS = {
+    "packet-out": (3, lambda v: packet_out(v, output(1))),
+    "packet-out-from-nowhere": (3, lambda v: packet_out(v, port=0xFFFFFF77)),
+    "packet-out-from-unknown": (3, lambda v: packet_out(v, port=99)),
+    "packet-out-buffer": (3, lambda v: packet_out(v, buffer=5)),
+    "packet-out-bad-action": (3, lambda v: packet_out(v, struct.pack("!HHI", 77, 8, 0))),
+    "packet-out-bad-output": (3, lambda v: packet_out(v, output(0xFFFFFF77))),
+    "packet-out-empty": (3, lambda v: packet_out(v, frame=b"")),
+    "packet-out-short": (3, lambda v: plain(v, 13, bytes(8))),
+    "port-mod-unknown": (0, lambda v: port_mod(v, 99)),
+    "port-mod-address": (2, lambda v: port_mod(v, 1)),
+    "port-mod-atomic": (1, lambda v: port_mod(v, 1)),
+    "port-mod-short": (2, lambda v: plain(v, 16, bytes(16))),
+    "group-delete": (3, lambda v: plain(v, 15, struct.pack("!HBxI", 2, 0, 1))),
+    "group-modify": (3, lambda v: plain(v, 15, struct.pack("!HBxI", 1, 0, 1))),
+    "group-command": (3, lambda v: plain(v, 15, struct.pack("!HBxI", 9, 0, 1))),
+    "group-type": (3, lambda v: plain(v, 15, struct.pack("!HBxI", 2, 9, 1))),
+    "table-mod": (3, lambda v: plain(v, 17, bytes(8))),
+    "meter-mod": (3, lambda v: plain(v, 29, struct.pack("!HHI", 2, 0, 1))),
+}  # fmt: skip
+
+
+def in_bundle(flags, inner):
+    """Return a sequence with a flow before and behind the message, so that a failure takes them away."""
+    return lambda v: [
+        control(v, OPEN, flags=flags), add(v, flow_mod(v, table=2), flags=flags), add(v, inner(v), flags=flags),
+        add(v, flow_mod(v, table=3), flags=flags), control(v, COMMIT, flags=flags), control(v, DISCARD, flags=flags),
+    ]  # fmt: skip
+
+
+SEQUENCES |= {name: in_bundle(*row) for name, row in OTHERS.items()}
+SEQUENCES["first-failure-counts"] = lambda v: [
+    control(v, OPEN, flags=0), add(v, flow_mod(v, table=254, command=3), flags=0), add(v, port_mod(v, 99), flags=0),
+    control(v, COMMIT, flags=0),
+]  # fmt: skip
 VERSIONED = [(version, name) for version in (4, 5) for name in SEQUENCES]
 
 
@@ -270,18 +321,43 @@ def test_a_control_type_that_is_none_is_refused(peers):
     session.close()
 
 
-def test_what_a_bundle_cannot_hold_is_refused_as_such(peers):
-    """Packet-outs, port-mods and group-mods in bundles are not supported; the bundle itself goes on."""
-    session = Session(peers[0].path, 5)
-    packet_out = plain(5, 13, struct.pack("!IIH6x", 0xFFFFFFFF, 0xFFFFFFFF, 0) + bytes(60))
-    port_mod = plain(5, 16, struct.pack("!I4x6s2xII", 1, bytes(6), 0, 0))
-    group_mod = plain(5, 15, struct.pack("!HBxI", 2, 0, 1))
-    assert session.call(control(5, OPEN))[0][1] == 33
-    for inner in (packet_out, port_mod, group_mod):
-        (reply,) = session.call(add(5, inner))
-        assert (reply[1], reply[8:12]) == (ERROR, struct.pack("!HH", 17, 10))  # OFPBFC_MSG_UNSUP
-    assert session.call(control(5, COMMIT))[0][1] == 33
-    session.close()
+def test_a_bundle_changes_a_port_once_it_is_committed(peers):
+    """MS.31, MS.47."""
+    ours = peers[0]
+    told = ours.ok("-O", "OpenFlow14", "dump-ports-desc", BRIDGE)
+    address = bytes.fromhex(re.search(r"1\(p1\): addr:(\S+)", told)[1].replace(":", ""))
+    for config in (32, 0):  # OFPPC_NO_FWD
+        session = Session(ours.path, 5)
+        for message in (control(5, OPEN, flags=0), add(5, port_mod(5, 1, address, config, 32), flags=0)):
+            session.call(message)
+        assert ("NO_FWD" in ours.ok("-O", "OpenFlow14", "show", BRIDGE)) == (config == 0)
+        assert session.call(control(5, COMMIT, flags=0))[0][1] == 33
+        session.close()
+        assert ("NO_FWD" in ours.ok("-O", "OpenFlow14", "show", BRIDGE)) == (config == 32)
+
+
+HIDDEN = [
+    "del-flows br0 table=254",
+    "del-flows br0 table=254,ip",
+    "del-flows br0 table=254,reg0=1",
+    "--strict del-flows br0 table=254,priority=0",
+    "--strict del-flows br0 table=254,priority=2,recirc_id=0",
+    "mod-flows br0 table=254,actions=1",
+    "del-flows br0 table=254,cookie=1/-1",
+    "del-flows br0 table=254,out_port=1",
+    "del-flows br0",
+    "dump-aggregate br0 table=254",
+    "dump-flows br0 table=254",
+]
+
+
+def test_the_table_of_the_switch_itself_is_shown_and_defended(filled):
+    """OF.04, OF.10: what matches nothing in it cannot be deleted, the rest is refused."""
+    for words in HIDDEN:
+        for options in (["-O", "OpenFlow13"], []):
+            ours, real = (peer.run(*options, *words.split()) for peer in filled)
+            assert (ours.returncode, complaint(ours)) == (real.returncode, complaint(real)), words
+            assert flow_lines(ours.stdout) == flow_lines(real.stdout), words
 
 
 def test_too_many_bundles_are_refused(peers):
