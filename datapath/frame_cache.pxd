@@ -42,7 +42,8 @@ cdef struct FrameCache:
     FrameLine *far             # the rest, used by shapes whose mask reaches there
     uint64_t n_sets            # a power of two
     uint32_t turn              # counts insertions that found no room, to choose ways
-    uint32_t crowded           # live entries replaced since the table was made
+    int64_t crowded            # insertions that found only live entries, eased with time and with new masks
+    int64_t eased_ns           # when it was last halved
     uint32_t serial            # counts changes of masks
     uint64_t seen_made         # Classifier.made and .dropped that `masks` knows of
     uint64_t seen_dropped

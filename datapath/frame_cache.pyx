@@ -13,7 +13,9 @@ from datapath.shape cimport KIND_NONE, N_KINDS, N_SHAPES, NEAR_WORDS, ShapeMask,
 cdef enum:
     SHRINK_EVERY_NS = 1000000000       # masks are made anew at most this often: it visits every subtable
     GROW_BY = 4
-    CROWDED_ONE_IN = 4         # the table grows after this share of its entries was replaced while alive
+    CROWDED_ONE_IN = 4         # the table grows after crowded insertions for this share of its entries ...
+    EASE_EVERY_NS = 1000000000 # ... which count half after so long: a trickle of them over days asks for no more room
+    REFILLS = 2                # new masks make all be inserted again beside what nobody looks up: so often is forgiven
 
 
 # ---- life ----
@@ -64,6 +66,11 @@ cdef void frame_cache_destroy(FrameCache *cache) noexcept nogil:
 
 # ---- masks ----
 
+cdef void masks_changed(FrameCache *cache) noexcept nogil:
+    cache.serial += 1
+    cache.crowded = -<int64_t> (REFILLS * cache.n_sets * FRAME_CACHE_WAYS)
+
+
 cdef bint cover(ShapeMask *masks, const Subtable *sub) noexcept nogil:
     """Add one subtable's mask to the masks of all shapes; whether that changed any."""
     cdef uint64_t[KEY_PACKET_WORDS] whole
@@ -88,7 +95,7 @@ cdef void frame_cache_follow(FrameCache *cache, const Classifier *cls) noexcept 
         return
     for i in range(cls.n_subtables):
         if cls.subtables[i].number > cache.seen_made and cover(cache.masks, cls.subtables[i]):
-            cache.serial += 1
+            masks_changed(cache)
     cache.seen_made = cls.made
 
 
@@ -100,13 +107,17 @@ cdef void shrink_masks(FrameCache *cache, const Classifier *cls) noexcept nogil:
         cover(masks, cls.subtables[i])
     if memcmp(masks, cache.masks, sizeof(masks)) != 0:
         cache.masks = masks
-        cache.serial += 1
+        masks_changed(cache)
 
 
 # ---- upkeep ----
 
 cdef void frame_cache_tend(FrameCache *cache, const Classifier *cls, int64_t now_ns) noexcept nogil:
     cdef uint64_t n
+    cdef int64_t most = <int64_t> (cache.n_sets * FRAME_CACHE_WAYS // CROWDED_ONE_IN)
+    if now_ns - cache.eased_ns >= EASE_EVERY_NS:
+        cache.eased_ns = now_ns
+        cache.crowded -= max(cache.crowded, 0) // 2
     if cache.retired != NULL:
         n = min(cache.retired_sets, <uint64_t> FRAME_FREE_AT_ONCE)
         cache.retired_sets -= n
@@ -114,7 +125,7 @@ cdef void frame_cache_tend(FrameCache *cache, const Classifier *cls, int64_t now
         if cache.retired_sets == 0:
             free(cache.retired)
             cache.retired = NULL
-    elif cache.crowded > cache.n_sets * FRAME_CACHE_WAYS // CROWDED_ONE_IN and cache.n_sets < FRAME_SETS_LAST:
+    elif cache.crowded > most and cache.n_sets < FRAME_SETS_LAST:
         grow(cache)
     if cache.seen_dropped != cls.dropped and now_ns - cache.shrunk_ns >= SHRINK_EVERY_NS:
         cache.seen_dropped = cls.dropped

@@ -151,3 +151,19 @@ def test_a_crowded_table_grows_and_lets_its_megaflows_go():
     assert last > first
     known = [caches.remember_frame(frame(sport=n), 1) == caches.recall_frame(frame(sport=n), 1) for n in range(2000)]
     assert sum(known) > 1500  # full sets keep what they have most times
+
+
+def test_changes_of_masks_and_a_trickle_of_new_flows_ask_for_no_more_room():
+    """Otherwise a daemon whose flows are edited takes the largest table within minutes, whatever its traffic."""
+    caches = Caches()
+    caches.insert(key_of(frame(), 1), mask_of(), 1)
+    caches.insert(key_of(frame(), 2), mask_of(PORTS), 2)
+    first = caches.tend_frames(0)
+    for n in range(24):  # the frames have another id each time
+        caches.insert(key_of(frame(), 2), mask_of(PORTS, {"ip_src": (1 << n).to_bytes(4, "big")}), 3 + n)
+        for sport in range(first // 2):
+            caches.remember_frame(frame(sport=sport), 1)
+            assert caches.tend_frames(0) == first
+    for n in range(20_000):
+        caches.remember_frame(frame(sport=n, dport=9), 1)
+        assert caches.tend_frames(n * SECOND_NS // 200) == first
