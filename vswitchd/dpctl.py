@@ -211,7 +211,7 @@ def _chosen(core: Core, args: list[str]) -> Dump:
             number = int(forwarder)
         except ValueError:
             raise CommandError(f'{PROGRAM}: pmd={forwarder}: "{forwarder}" is not the number of a forwarder') from None
-        tests.append(lambda row: row.forwarder == number)
+        tests.append(lambda row: core.datapath.rx.cores[row.forwarder] == number)
     rows = [row for row in core.datapath.dump_flows() if all(test(row) for test in tests)]
     verbose = "more" in said.options
     named = "names" in said.options or (verbose and "no-names" not in said.options)
@@ -239,7 +239,7 @@ async def dump_flows(core: Core, args: list[str]) -> str:
         if not dump.headers or row.forwarder == last:
             return text
         last = row.forwarder
-        return f"flow-dump from forwarder {last}:\n{text}"
+        return f"flow-dump from forwarder {core.datapath.rx.cores[last]}:\n{text}"
 
     return "\n".join(await _each(core, dump.rows, line))
 
@@ -251,7 +251,7 @@ async def flow_rows(core: Core, args: list[str]) -> list[dict[str, Any]]:
 
     def row_of(row: MegaflowRow) -> dict[str, Any]:
         return {
-            "forwarder": row.forwarder,
+            "forwarder": core.datapath.rx.cores[row.forwarder],
             "ufid": dp_text.ufid(row.key, row.mask),
             "match": dp_text.format_key(row.key, row.mask, dump.verbose, dump.names),
             "packets": row.packets,
