@@ -135,7 +135,8 @@ cdef class PcapPort(PipePort):
 
     def __init__(self, str name, *, rx=None, tx=None, bint infinite=False, bint background=True, str kind="pcap",
                  uint32_t n_rxq=1):
-        PipePort.__init__(self, name, caps=(), size=1, mtu=MAX_MTU, null=True, kind=kind, n_rxq=n_rxq)
+        PipePort.__init__(self, name, caps=(), size=1, mtu=MAX_MTU, null=True, kind=kind,
+                          n_rxq=n_rxq if rx is not None else 0)
         self.writing = threading.Lock()
         try:
             frames = frames_of(rx) if rx is not None else []
@@ -238,4 +239,4 @@ def frames_of(path: str) -> list[bytes]:
 
 def null_port(name: str) -> PipePort:
     """Return a port that counts and discards what is sent, whatever its offloads and length, and receives nothing."""
-    return PipePort(name, caps=("csum", "tso4", "tso6", "uso"), size=1, mtu=MAX_MTU, null=True, kind="null")
+    return PipePort(name, caps=("csum", "tso4", "tso6", "uso"), size=1, mtu=MAX_MTU, null=True, kind="null", n_rxq=0)

@@ -48,7 +48,8 @@ cdef struct PipeQueue:         # a receive queue; in cache lines of its own
     uint8_t[128] unused
 
 cdef struct Pipe:
-    PipeQueue *queues          # Port.n_rxq of them
+    PipeQueue *queues
+    uint32_t n_queues          # Port.n_rxq, or 1 where nobody is to receive
     Ring outward               # forwarder -> Python
     bint null                  # tx counts and discards
     void *kind                 # state of a kind that builds on this one (pcap), else NULL

@@ -255,8 +255,8 @@ cdef class PipePort(PortHandle):
     """In-memory port: inject() what the switch receives, take() what it sends.
 
     `caps` names the offloads that the output takes (csum, tso4, tso6, uso); `size` bounds each direction, in frames;
-    `null` makes the output count and discard; `n_rxq` is the number of receive queues. Raises ConfigError for an
-    unknown offload, a size of 0 or a number of queues that is not in 1..16.
+    `null` makes the output count and discard; `n_rxq` is the number of receive queues, 0 = no forwarder looks for
+    frames here. Raises ConfigError for an unknown offload, a size of 0 or more than 16 queues.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -272,13 +272,14 @@ cdef class PipePort(PortHandle):
             raise ConfigError(f"{name}: size {size} is not in 1..{1 << 20}")
         self.name = name
         self.kind = kind
-        if not 0 < n_rxq <= RX_QUEUES_MAX:
-            raise ConfigError(f"{name}: {n_rxq} receive queues are not in 1..{RX_QUEUES_MAX}")
-        self.pipe.queues = <PipeQueue *>calloc(n_rxq, sizeof(PipeQueue))
+        if n_rxq > RX_QUEUES_MAX:
+            raise ConfigError(f"{name}: {n_rxq} receive queues are not in 0..{RX_QUEUES_MAX}")
+        self.pipe.n_queues = max(n_rxq, <uint32_t>1)
+        self.pipe.queues = <PipeQueue *>calloc(self.pipe.n_queues, sizeof(PipeQueue))
         if self.pipe.queues == NULL or ring_open(&self.pipe.outward, size):
             raise MemoryError
         self.port.n_rxq = n_rxq
-        for i in range(n_rxq):
+        for i in range(self.pipe.n_queues):
             if ring_open(&self.pipe.queues[i].ring, size):
                 raise MemoryError
             if i:
@@ -297,7 +298,7 @@ cdef class PipePort(PortHandle):
     cdef void free_frames(self) noexcept:
         cdef uint32_t i
         ring_close(&self.pipe.outward)
-        for i in range(self.port.n_rxq if self.pipe.queues != NULL else 0):
+        for i in range(self.pipe.n_queues if self.pipe.queues != NULL else 0):
             ring_close(&self.pipe.queues[i].ring)
             free(self.pipe.queues[i].looped)
         free(self.pipe.queues)
@@ -312,7 +313,7 @@ cdef class PipePort(PortHandle):
 
     cdef PipeQueue *queue_of(self, uint32_t queue) except NULL:
         self._check_open()
-        if queue >= self.port.n_rxq or self.pipe.queues == NULL:
+        if queue >= self.pipe.n_queues or self.pipe.queues == NULL:
             raise ConfigError(f"pipe {self.name} has no queue {queue}")
         return &self.pipe.queues[queue]
 
