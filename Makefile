@@ -21,7 +21,7 @@ demo: build
 
 test: build
 	.ci/setup tools
-	$(PY) -m pytest -q -n 2 --dist loadfile tests
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 lint: build
 	.venv/bin/ruff check .
@@ -42,7 +42,7 @@ check-debug: build
 	git ls-files -z | xargs -0 cp --parents -t build/debug-tree
 	cd build/debug-tree && CYVSWITCH_DEBUG=1 ../../$(PY) setup.py -q build_ext --inplace --parallel 2
 	ln -s ../../.venv build/debug-tree/.venv
-	cd build/debug-tree && PYTHONPATH=$(CURDIR)/build/debug-tree $(PY) -m pytest -q -n 2 --dist loadfile tests
+	cd build/debug-tree && PYTHONPATH=$(CURDIR)/build/debug-tree $(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 # The same with the compiler's address and undefined-behaviour sanitizers; Python's own memory comes from malloc, so that a
 # read behind the end of a `bytes` is found too. The first finding ends the test process with a report.
@@ -59,6 +59,7 @@ check-asan: build
 # Open vSwitch with DPDK is fetched into build/dpdk and not installed; without it, the reason is told.
 bench: build
 	.ci/setup tools
+	.ci/setup plots
 	$(PY) -m bench --json build/bench/bench.json --plots build/bench
 
 # Ten minutes of random edits and traffic whose books must balance, five of everything else at once, and a minute of damaged

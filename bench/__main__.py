@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import peer_dpdk, plots, report
+from bench.peer import StepError
 from bench.report import Row
 from bench.rows import CURVES_SECONDS, MICRO_SECONDS, OURS, SCRIPTS, Script, estimate_s, label
 from bench.sandbox import ROOT
@@ -89,7 +90,7 @@ def absent_peers(scripts: list[Script]) -> dict[str, str]:
     elif any("dpdk" in script.sides for script in scripts):
         try:
             peer_dpdk.unpack()
-        except peer_dpdk.StepError as error:
+        except StepError as error:
             absent["dpdk"] = str(error)
         if len(os.sched_getaffinity(0)) < 2:
             absent["dpdk"] = "its forwarder takes a whole processor, and there is only one"

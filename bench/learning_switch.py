@@ -23,7 +23,7 @@ MAX_LEN = 256
 LLDP = 0x88CC
 
 
-class LearningSwitch(app_manager.OSKenApp):
+class LearningSwitch(app_manager.OSKenApp):  # type: ignore[misc]  # os-ken has no types
     """Learns which address is behind which port; installs a flow once it knows both ends."""
 
     OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]
@@ -32,7 +32,7 @@ class LearningSwitch(app_manager.OSKenApp):
         super().__init__(*args, **kwargs)
         self.ports_by_mac: dict[int, dict[str, int]] = {}
 
-    @set_ev_cls(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)
+    @set_ev_cls(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)  # type: ignore[untyped-decorator]
     def connected(self, ev: Any) -> None:
         """Start with an empty table and send what matches nothing here."""
         datapath = ev.msg.datapath
@@ -52,7 +52,7 @@ class LearningSwitch(app_manager.OSKenApp):
             )
         )
 
-    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def packet_in(self, ev: Any) -> None:
         """Learn the source; forward the packet, and install a flow when the destination is known."""
         msg = ev.msg

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from bench import load, sandbox
 from bench.demo import inside
@@ -130,7 +131,11 @@ def main() -> int:
     """Play the role that is asked for, or measure."""
     switches, numbers = ("ours", "ovs", "bridge"), {"rounds": (int, 1000), "busy": (int, 0)}
     chosen = load.options("round trip", switches, role=(str, ""), **numbers)
-    roles = {"answer": answer, "ask": lambda: ask(chosen.rounds), "poll": lambda: poll(chosen.rounds)}
+    roles: dict[str, Callable[[], None]] = {
+        "answer": answer,
+        "ask": lambda: ask(chosen.rounds),
+        "poll": lambda: poll(chosen.rounds),
+    }
     if chosen.role:
         roles[chosen.role]()
         return 0

@@ -86,6 +86,8 @@ def draw(curves: dict[str, Points], folder: Path) -> list[Path]:
             xs, ys = zip(*points, strict=True)
             axes.plot(xs, ys, marker="o", label="cyvswitch" if side == OURS else PEERS[side])
         axes.set_xscale("log", base=2 if curve.name == "masks" else 10)
+        axes.set_xticks(list(curve.scripts), [f"{x:,}" for x in curve.scripts])
+        axes.set_xticks([], minor=True)
         axes.set_ylim(bottom=0)
         axes.grid(visible=True, alpha=0.3)
         if axes.lines:

@@ -125,6 +125,7 @@ def said(done, line):
     return {"stdout": texts[0], "stderr": texts[1], "exit code": done.returncode}
 
 
+@pytest.mark.timeout(300)
 def test_every_line_does_and_says_what_ovs_vsctls_does(tmp_path, vsctl, environment):
     assert len(LINES) > 400
     with (
@@ -132,13 +133,15 @@ def test_every_line_does_and_says_what_ovs_vsctls_does(tmp_path, vsctl, environm
         debian_server(tmp_path / "ours", DEBIAN_SCHEMA) as ours,
         contextlib.closing(Contents(theirs)) as their_rows,
         contextlib.closing(Contents(ours)) as our_rows,
+        ThreadPoolExecutor(2) as both,
     ):
         wrong = []
         for line in LINES:
-            expected, got = (
-                said(run(program, server, *words(line), environment=environment), line)
-                for program, server in (("ovs-vsctl", theirs), (vsctl, ours))
-            )
+
+            def do(program, server, line=line):
+                return said(run(program, server, *words(line), environment=environment), line)
+
+            expected, got = both.map(do, ("ovs-vsctl", vsctl), (theirs, ours))
             if got != expected:
                 wrong.append((line, expected, got))
             if not READS.match(line):
