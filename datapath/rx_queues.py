@@ -1,4 +1,4 @@
-"""The receive queues of a datapath: who receives from each, how much that costs, and moving them (DP.17).
+"""The receive queues of a datapath: who receives from each, how much that costs, and moving them (DP.15).
 
 A queue that moves is first given up by its forwarder, which has then sent all that it received; only then does the
 next one look at it. So packets keep their order. Loads are sampled every INTERVAL_S by the owner of the datapath, the

@@ -1,4 +1,4 @@
-"""Which forwarder receives from which queue: Open vSwitch's rules (DP.17)."""
+"""Which forwarder receives from which queue: Open vSwitch's rules (DP.15, DP.16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several forwarders: their queues move, they come and go, and packets of a flow keep their order (DP.17)."""
+"""Several forwarders: their queues move, they come and go, and packets of a flow keep their order (DP.15, DP.16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two forwarders on real devices: receive queues by fanout, changes while packets flow (DP.17, PT.01)."""
+"""Two forwarders on real devices: receive queues by fanout, changes while packets flow (DP.15, DP.16, PT.01)."""
 
 from __future__ import annotations
 

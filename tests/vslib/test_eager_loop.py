@@ -1,4 +1,4 @@
-"""The event loop looks for news before it sleeps, as long as that pays (CH.13)."""
+"""The event loop looks for news before it sleeps, as long as that pays (MS.36)."""
 
 from __future__ import annotations
 

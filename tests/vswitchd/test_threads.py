@@ -1,4 +1,4 @@
-"""Settings of forwarders in the database, and the commands that tell of them (DP.17, AP.33)."""
+"""Settings of forwarders in the database, and the commands that tell of them (DP.17, AP.55, AP.56, OC.04, OC.05)."""
 
 from __future__ import annotations
 
