@@ -172,7 +172,7 @@ cdef int rest(AfXdp *sock, PortStats *stats) noexcept nogil:
         # Frames that the kernel would not take, see kick().
         if index_load(xsk.tx.consumer) != xsk.tx.ours and pthread_mutex_trylock(&sock.sending) == 0:
             stats.tx_calls += 1
-            sendto(xsk.fd, NULL, 0, MSG_DONTWAIT, NULL, 0)
+            sendto(xsk.tx_fd, NULL, 0, MSG_DONTWAIT, NULL, 0)
             pthread_mutex_unlock(&sock.sending)
     sock.idle += 1
     return -sock.error
@@ -233,7 +233,7 @@ cdef int kick(Xsk *xsk, PortStats *stats) noexcept nogil:
         if xsk.zero_copy and xsk.need_wakeup and not index_load(xsk.tx.flags) & XDP_RING_NEED_WAKEUP:
             return 0
         stats.tx_calls += 1
-        if sendto(xsk.fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0:
+        if sendto(xsk.tx_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0:
             return 0
         if errno == EBUSY:     # the device dropped one; the call ended there
             stats.drops[<uint32_t>DROP_TX_FULL] += 1
@@ -313,7 +313,7 @@ cdef class AfXdpPort(PortHandle):
     cdef readonly bint native  # the program runs in the driver
 
     def __cinit__(self, *args, **kwargs):
-        self.sock.xsk.fd = -1
+        self.sock.xsk.fd = self.sock.xsk.tx_fd = -1
         self.link_fd = -1
         self.lost = 0
         pthread_mutex_init(&self.sock.sending, NULL)

@@ -21,6 +21,7 @@ cdef struct XskRing:
 
 cdef struct Xsk:
     int fd                     # -1 = closed
+    int tx_fd                  # socket of the tx ring: fd, or one of its own
     bint zero_copy             # the driver writes into the chunks itself
     bint need_wakeup           # the rings' flags say when the kernel waits for a call
     uint32_t chunk_bytes
