@@ -90,10 +90,20 @@ def _place_of_peer(name: str) -> str | None:
     if number is None:
         return None
     for path in namespace.others():
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if netlink.known_namespace_number(fd) == number:
-                return path
-        finally:
-            os.close(fd)
+        if _number_of(path) == number:
+            return path
     raise LookupError("no name or process leads to its namespace")
+
+
+def _number_of(path: str) -> int | None:
+    """Return the number by which this namespace knows another one; None if it does not, or the other went meanwhile."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return netlink.known_namespace_number(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
