@@ -562,6 +562,7 @@ cdef class Core:
             "n_flows": fwd.classifier.n,
             "n_masks": fwd.classifier.n_subtables,
             "evicted": fwd.classifier.evicted,
+            "allocated": fwd.classifier.allocated,
             "n_rx_ports": fwd.rx.n,
             "buffers_in_use": fwd.pool.in_use,
             "drops": named(fwd.sender.drops),

@@ -4,11 +4,11 @@ Place in a packet's path: behind the flow cache, in front of the miss function. 
 of a megaflow: `refs` counts its table and the flow-cache entries that point at it. Removal marks it `dead` and hangs it
 on `graveyard`; `classifier_reap` (after the batch, when nothing runs its program any more) pushes its last counts and
 lets go of program and owner; the memory goes when the last flow-cache entry has noticed. So a flow-cache entry never
-leads to freed memory, and never to a dead megaflow's actions.
+leads to freed memory, and never to a dead megaflow's actions. The memory of some waits for new megaflows, so that a
+flood of new flows at the limit asks for none.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 
 from datapath.act cimport Program
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
@@ -17,6 +17,9 @@ from datapath.upcall cimport MissHandler, Tags
 
 cdef enum:
     RANK_EVERY = 1024          # lookups between two sortings of the subtables
+    SPARE_MOST = 4096          # removed megaflows whose memory is kept for new ones: 3 MB
+    SPARE_STEP = 8             # words by which their sizes differ
+    SPARE_SIZES = 20
     EVICT_SAMPLE = 8           # megaflows looked at to find an old one when the limit is reached
     EVICT_MOST = 4             # removed for one new one when there are more than the limit, so that none takes long
 
@@ -33,16 +36,17 @@ cdef struct Megaflow:
     uint32_t refs              # 1 while in the table or graveyard + flow-cache entries that point here
     bint dead                  # removed: must not be used for packets any more
     # cold
-    void *owner                # credit list, or NULL
+    void *owner                # credit list, or NULL; once it is reaped: the Classifier that gets its memory
     Tags tags                  # changes that may alter it
     uint64_t pushed_packets    # of `packets`, already pushed to the owner
     uint64_t pushed_bytes
     Subtable *subtable
-    Megaflow *next_dead        # graveyard list
+    Megaflow *next_dead        # graveyard or spare list
     uint32_t hash              # of its masked words
     uint32_t index             # its place in Classifier.all
     uint32_t dump_serial       # last dump that has copied it
-    uint32_t key_words         # KEY_BASE_WORDS, or KEY_PACKET_WORDS when it came out of a tunnel
+    uint16_t room              # words behind this struct that there is memory for, a multiple of SPARE_STEP
+    uint16_t key_words         # KEY_BASE_WORDS, or KEY_PACKET_WORDS when it came out of a tunnel
     uint64_t *key              # the whole key it was made from, key_words words, for translating it again without a
                                # packet
     uint64_t[1] words          # masked words (subtable.n_words), then the key's words
@@ -78,6 +82,9 @@ cdef struct Classifier:
     uint32_t lookups           # since the last ranking
     Megaflow *graveyard        # removed, not reaped yet
     uint64_t probes            # subtables looked at for keys that had a megaflow
+    Megaflow *spare[SPARE_SIZES]       # free memory, by room / SPARE_STEP
+    uint32_t n_spare
+    uint64_t allocated         # megaflows that memory was asked for
     uint64_t evicted           # megaflows removed because the limit was reached
 
 cdef void classifier_init(Classifier *cls, const HashSecret *secret, MissHandler *handler) noexcept nogil
@@ -99,7 +106,9 @@ cdef void classifier_reap(Classifier *cls) noexcept nogil          # between bat
 # KEY_BASE_WORDS, or KEY_PACKET_WORDS if any tunnel word is set
 cdef uint32_t key_n_words(const PacketKey *key) noexcept nogil
 
+cdef void megaflow_free(Megaflow *flow) noexcept nogil
+
 cdef inline void megaflow_unref(Megaflow *flow) noexcept nogil:
     flow.refs -= 1
     if flow.refs == 0:
-        free(flow)
+        megaflow_free(flow)

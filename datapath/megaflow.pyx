@@ -26,6 +26,7 @@ cdef void classifier_destroy(Classifier *cls) noexcept nogil:
     while cls.n:
         classifier_remove(cls, cls.all[cls.n - 1])
     classifier_reap(cls)
+    free_spare(cls)
     free(cls.subtables)
     free(cls.all)
     cls.subtables = NULL
@@ -232,15 +233,54 @@ cdef uint32_t key_n_words(const PacketKey *key) noexcept nogil:
     return KEY_PACKET_WORDS if any_bit else KEY_BASE_WORDS
 
 
-cdef Megaflow *megaflow_new(const Subtable *sub, const PacketKey *key) noexcept nogil:
+cdef Megaflow *take_memory(Classifier *cls, uint32_t n_words) noexcept nogil:
+    """A zeroed megaflow with room for so many words, from the spare ones if there is one; NULL without memory."""
+    cdef uint32_t size = (n_words + SPARE_STEP - 1) // SPARE_STEP
+    cdef Megaflow *flow = cls.spare[size]
+    if flow != NULL:
+        cls.spare[size] = flow.next_dead
+        cls.n_spare -= 1
+    else:
+        flow = <Megaflow *> malloc(sizeof(Megaflow) + size * SPARE_STEP * sizeof(uint64_t))
+        cls.allocated += 1
+    if flow != NULL:
+        memset(flow, 0, sizeof(Megaflow))
+        flow.room = <uint16_t> (size * SPARE_STEP)
+    return flow
+
+
+cdef void megaflow_free(Megaflow *flow) noexcept nogil:
+    """Keep its memory for another; called when nothing refers to it any more."""
+    cdef Classifier *cls = <Classifier *> flow.owner
+    cdef uint32_t size = flow.room // SPARE_STEP
+    if cls.n_spare == SPARE_MOST:
+        free(flow)
+        return
+    flow.next_dead = cls.spare[size]
+    cls.spare[size] = flow
+    cls.n_spare += 1
+
+
+cdef void free_spare(Classifier *cls) noexcept nogil:
+    """For good: what the caches in front let go of later is not kept either."""
+    cdef Megaflow *flow
+    cdef uint32_t i
+    for i in range(<uint32_t> SPARE_SIZES):
+        while cls.spare[i] != NULL:
+            flow = cls.spare[i]
+            cls.spare[i] = flow.next_dead
+            free(flow)
+    cls.n_spare = SPARE_MOST
+
+
+cdef Megaflow *megaflow_new(Classifier *cls, const Subtable *sub, const PacketKey *key) noexcept nogil:
     cdef const uint64_t *words = <const uint64_t *> key
     cdef uint32_t i, key_words = key_n_words(key)
-    cdef Megaflow *flow = <Megaflow *> malloc(sizeof(Megaflow) + (sub.n_words + key_words) * sizeof(uint64_t))
+    cdef Megaflow *flow = take_memory(cls, sub.n_words + key_words)
     if flow == NULL:
         return NULL
-    memset(flow, 0, sizeof(Megaflow))
     flow.refs = 1
-    flow.key_words = key_words
+    flow.key_words = <uint16_t> key_words
     flow.key = &flow.words[sub.n_words]
     memcpy(flow.key, words, key_words * sizeof(uint64_t))
     for i in range(sub.n_words):
@@ -294,7 +334,7 @@ cdef Megaflow *classifier_insert(Classifier *cls, const PacketKey *key, const ui
         forget(cls, flow)
         flow = NULL
     if subtable_make_room(sub) and make_room_in_all(cls):
-        flow = megaflow_new(sub, key)
+        flow = megaflow_new(cls, sub, key)
     if flow == NULL:
         if sub.n == 0:
             subtable_drop(cls, sub)
@@ -369,4 +409,5 @@ cdef void classifier_reap(Classifier *cls) noexcept nogil:
         release_owner(cls, flow)
         program_unref(flow.program)
         flow.program = NULL
+        flow.owner = cls
         megaflow_unref(flow)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datapath.testing_caches import Caches
-from tests.datapath.forwarding import KEY_BYTES, match
+from tests.datapath.forwarding import KEY_BYTES, frame, match, out, rig, rule
 from tests.oracle.megaflow_naive import NaiveMegaflows
 
 IP_MASKS = [b"\0\0\0\0", b"\xff\0\0\0", b"\xff\xff\xff\0", b"\xff\xff\xff\xff"]
@@ -85,3 +85,14 @@ def test_key_words_tell_tunnels_apart():
     caches = Caches()
     assert caches.key_words(match(ip_dst=b"\x0a\0\0\x01")[0]) == 32
     assert caches.key_words(match(tun_gtpu_msgtype=b"\x01")[0]) == 73
+
+
+def test_new_megaflows_get_the_memory_of_removed_ones():
+    with rig() as r:
+        r.dp.flow_limit = 100
+        r.hook.set_bank(1, [rule(tp_src=b"\xff\xff"), rule(out(2))])
+        for start in range(0, 5000, 500):
+            r.send(1, *(frame(sport=i) for i in range(start, start + 500)))
+        stats = r.dp.stats()["forwarders"][0]
+        assert (stats["misses"], stats["n_flows"]) == (5000, 100)
+        assert stats["allocated"] <= 100 + 5000 // 4  # those that the frame cache still points to are not free yet
