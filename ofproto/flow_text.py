@@ -17,15 +17,17 @@ import ofproto.flow_mod as flow_mod
 from datapath.slots import layout
 from ofproto.act_text import format_actions, parse_actions
 from ofproto.errors import OpenFlowError
-from ofproto.fields import FIELDS, HEADER_NAMES, NUMBER, Field, by_name
+from ofproto.fields import FIELDS, HEADER_NAMES, NUMBER, Field, by_name, prereq_terms
 from ofproto.value_text import format_value, number, parse_value, port_number, port_text
 from vslib.errors import ConfigError
 
 __all__ = ["ParsedFlow", "format_actions", "format_match", "parse_actions", "parse_flow", "parse_match"]
 
 KEY_BYTES = layout()[1]["flow"] * 8
+_PLACES = {p.slot.name: slice(p.offset, p.offset + p.slot.n_bytes) for group in layout()[0] for p in group}
 DEFAULT_PRIORITY = 0x8000
 Names = Mapping[int, str] | None
+Plan = tuple[str | tuple[Field, int], ...]
 _ANY = 0xFFFFFFFF
 _NO_BUFFER = 0xFFFFFFFF
 _PRESENT = 0x1000
@@ -223,8 +225,7 @@ _EXACT_WIDTH = {"ipv6_label": "0x{:05x}"}
 _HEX_PORTS = ("tp_src", "tp_dst")  # zero with a mask keeps its 0x there
 
 
-def _field_text(row: Field, value: bytes, mask: bytes, names: Names = None) -> str:
-    v, m = _get(value, row.name), _get(mask, row.name)
+def _field_text(row: Field, v: int, m: int, names: Names = None) -> str:
     if names and row.fmt == "port" and v in names:
         return f"{row.dump_name}={port_text(v, names)}"
     if row.name in _EXACT_WIDTH:
@@ -255,17 +256,54 @@ def _words_for(mask: bytes) -> tuple[str, ...]:
     return tuple(name for name in TEXT_ORDER if name not in NUMBER or _get(mask, name))
 
 
+@lru_cache(4096)
+def _deciding(mask: bytes) -> tuple[slice, ...]:
+    # Where in a key the values are on which it depends what the text of a match with this mask consists of.
+    slots = {"eth_type", "nw_proto"}
+    for name in _words_for(mask):
+        if name in NUMBER:
+            slots.update(term.slot for term in prereq_terms(by_name(name).prereq))
+    return tuple(_PLACES[slot] for slot in sorted(slots))
+
+
+def _plan_of(value: bytes, mask: bytes) -> Plan:
+    # What the text consists of: ready words, "vlan", and fields with their masks whose values are to be put in.
+    parts: list[str | tuple[Field, int]] = []
+    for name in _words_for(mask):
+        if name == "vlan":
+            parts += [name] if _get(mask, "vlan_tci") else []
+        elif name not in NUMBER:
+            parts += _special_text(name, value, mask)
+        elif _is_set(mask, value, by_name(name)):
+            parts.append((by_name(name), _get(mask, name)))
+    return tuple(parts)
+
+
+# The plan of each mask and decided values that came so far; a dump has few of them.
+_plans: dict[tuple[bytes, tuple[bytes, ...]], Plan] = {}
+_PLANS_MAX = 4096
+
+
 def format_match(value: bytes, mask: bytes, names: Names = None) -> str:
     """Return a match as flow dumps print it, without spaces; "" for one that takes every packet.
 
     names: of ports, to be printed in place of their numbers.
     """
+    decided = tuple([value[place] for place in _deciding(mask)])
+    plan = _plans.get((mask, decided))
+    if plan is None:
+        if len(_plans) >= _PLANS_MAX:
+            _plans.clear()
+        plan = _plans[mask, decided] = _plan_of(value, mask)
     parts: list[str] = []
-    for name in _words_for(mask):
-        if name not in NUMBER:
-            parts += _special_text(name, value, mask)
-        elif _is_set(mask, value, by_name(name)):
-            parts.append(_field_text(by_name(name), value, mask, names))
+    for part in plan:
+        if isinstance(part, tuple):
+            row, m = part
+            parts.append(_field_text(row, _get(value, row.name), m, names))
+        elif part == "vlan":
+            parts += _vlan_text(value, mask)
+        else:
+            parts.append(part)
     return ",".join(parts)
 
 

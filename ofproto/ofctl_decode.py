@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import ofproto.flow_mod as codec
@@ -141,42 +142,49 @@ def flows(message: bytes) -> list[Row]:
     return rows
 
 
-def _flow_row(names: str, values: tuple[Any, ...]) -> Row:
-    row = dict(zip(names.split(), values, strict=True))
+def _flow_row(names: tuple[str, ...], values: tuple[Any, ...]) -> Row:
+    row = dict(zip(names, values, strict=True))
     row["duration"] = (row.pop("sec"), row.pop("nsec"))
     return row
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_NAMES_10 = _names("length table_id match sec nsec priority idle_timeout hard_timeout cookie packet_count byte_count")
+_NAMES_NX = _names(
+    "length table_id sec nsec priority idle_timeout hard_timeout match_length idle_age hard_age "
+    "cookie packet_count byte_count"
+)
+_NAMES_13 = _names(
+    "length table_id sec nsec priority idle_timeout hard_timeout flags importance cookie packet_count byte_count"
+)
+_same_actions = lru_cache(4096)(actions_of)  # a dump has few different lists; nobody changes what these return
+_same_instructions = lru_cache(4096)(instructions_of)
+
+
 def _entry_10(data: bytes) -> Row:
     fields = _ENTRY_10.unpack_from(data)
-    row = _flow_row(
-        "length table_id match sec nsec priority idle_timeout hard_timeout cookie packet_count byte_count", fields
-    )
+    row = _flow_row(_NAMES_10, fields)
     row["key"] = codec.decode_match10(row.pop("match"))
-    row["runs"] = actions_of(data[88:], OFP10)
+    row["runs"] = _same_actions(data[88:], OFP10)
     return row
 
 
 def _entry_nx(data: bytes) -> Row:
-    row = _flow_row(
-        "length table_id sec nsec priority idle_timeout hard_timeout match_length idle_age hard_age "
-        "cookie packet_count byte_count",
-        _ENTRY_NX.unpack_from(data),
-    )
+    row = _flow_row(_NAMES_NX, _ENTRY_NX.unpack_from(data))
     end = 48 + row["match_length"]
     row["key"] = codec.decode_match(data[48:end])
-    row["runs"] = actions_of(data[48 + (row.pop("match_length") + 7) // 8 * 8 :], OFP10)
+    row["runs"] = _same_actions(data[48 + (row.pop("match_length") + 7) // 8 * 8 :], OFP10)
     return row
 
 
 def _entry_13(data: bytes) -> Row:
-    row = _flow_row(
-        "length table_id sec nsec priority idle_timeout hard_timeout flags importance cookie packet_count byte_count",
-        _ENTRY_13.unpack_from(data),
-    )
+    row = _flow_row(_NAMES_13, _ENTRY_13.unpack_from(data))
     value, mask, at = _oxm_match(data, 48)
     row["key"] = value, mask
-    row["runs"] = instructions_of(data[at:], OFP13)
+    row["runs"] = _same_instructions(data[at:], OFP13)
     return row
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ofproto import act_text, messages, ofctl_decode, wire
@@ -107,10 +108,13 @@ _NAMED = {KINDS["OUTPUT"]: _named_output, KINDS["ENQUEUE"]: _named_enqueue, KIND
 _ACT = struct.Struct("=BBHI")
 
 
+_nameless = lru_cache(4096)(act_text.format_actions)  # a dump has few different lists
+
+
 def acts_text(acts: bytes, names: Names) -> str:
     """Return an OfAct list as text, ports by name."""
     if not names:
-        return act_text.format_actions(acts)
+        return _nameless(acts)
     words, at = [], 0
     while at < len(acts):
         kind, flags, length, _ = _ACT.unpack_from(acts, at)
@@ -151,16 +155,15 @@ def runs_text(runs: list[tuple[str, Any]], names: Names) -> str:
 
 def flow_text(row: Row, names: Names, stats: bool = True) -> str:
     """Return a flow as a line of dump-flows, with a blank before it and no newline."""
-    words = []
-    if stats or row["cookie"]:
-        words.append(f"cookie={row['cookie']:#x}, ")
     if stats:
-        words.append(f"duration={duration_text(row['duration'])}, ")
-    if stats or row["table_id"]:
-        words.append(f"table={row['table_id']}, ")
-    if stats:
-        words.append(f"n_packets={row['packet_count']}, n_bytes={row['byte_count']}, ")
-    words += [f"{name}={row[name]}, " for name in ("idle_timeout", "hard_timeout") if row[name]]
+        head = f"cookie={row['cookie']:#x}, duration={duration_text(row['duration'])}, table={row['table_id']}, "
+        words = [f"{head}n_packets={row['packet_count']}, n_bytes={row['byte_count']}, "]
+    else:
+        words = [f"cookie={row['cookie']:#x}, "] if row["cookie"] else []
+        words += [f"table={row['table_id']}, "] if row["table_id"] else []
+    for name in ("idle_timeout", "hard_timeout"):
+        if row[name]:
+            words.append(f"{name}={row[name]}, ")
     flags = row.get("flags", 0)
     if flags:
         words.append(bits_text(flags, FLOW_FLAGS) + " ")

@@ -150,14 +150,22 @@ def _ip_parser(kind: _Address) -> Callable[[Field, str], tuple[int, int]]:
     return parse
 
 
-def _ip_formatter(kind: _Address) -> Callable[[Field, int, int], str]:
+def _ipv4_text(value: int) -> str:
+    return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
+
+
+def _ipv6_text(value: int) -> str:
+    return str(ipaddress.IPv6Address(value))
+
+
+def _ip_formatter(shown: Callable[[int], str]) -> Callable[[Field, int, int], str]:
     def text(field: Field, value: int, mask: int) -> str:
         inverse = mask ^ _full(field)
         if not inverse:
-            return str(kind(value))
+            return shown(value)
         if inverse & (inverse + 1) == 0:
-            return f"{kind(value)}/{field.n_bits - inverse.bit_length()}"
-        return f"{kind(value)}/{kind(mask)}"
+            return f"{shown(value)}/{field.n_bits - inverse.bit_length()}"
+        return f"{shown(value)}/{shown(mask)}"
 
     return text
 
@@ -249,8 +257,8 @@ FORMATS: Mapping[str, Format] = {
     "decimal": _NUMBER,
     "hex": Format(_parse_number, _format_hex),
     "ethernet": Format(_parse_mac, _format_mac),
-    "ipv4": Format(_ip_parser(ipaddress.IPv4Address), _ip_formatter(ipaddress.IPv4Address)),
-    "ipv6": Format(_ip_parser(ipaddress.IPv6Address), _ip_formatter(ipaddress.IPv6Address)),
+    "ipv4": Format(_ip_parser(ipaddress.IPv4Address), _ip_formatter(_ipv4_text)),
+    "ipv6": Format(_ip_parser(ipaddress.IPv6Address), _ip_formatter(_ipv6_text)),
     "port": Format(_parse_port, _format_port),
     "frag": Format(_parse_frag, _format_frag),
     "tcp_flags": Format(_flag_parser(_TCP_FLAGS), _flag_formatter(_TCP_FLAGS, exact_bar=True)),

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from ofproto.fields import FIELDS
 from ofproto.flow_mod import decode_flow_mod
-from ofproto.flow_text import TEXT_ORDER, format_actions, format_match, parse_actions, parse_flow, parse_match
+from ofproto.flow_text import (
+    KEY_BYTES,
+    TEXT_ORDER,
+    _plans,
+    format_actions,
+    format_match,
+    parse_actions,
+    parse_flow,
+    parse_match,
+)
 from tests.ofproto.codec_tools import golden, matches
 from vslib.errors import ConfigError
 
@@ -22,6 +31,18 @@ def test_text_of_a_match_reads_as_the_same_match(keys):
     assert format_match(*again) == text
     if "vlan" not in text:
         assert again == keys
+
+
+@given(matches(), matches(), st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES))
+def test_a_match_reads_the_same_whatever_was_printed_before(keys, others, noise):
+    value, mask = keys
+    more = [value, bytes(KEY_BYTES), bytes(a & b for a, b in zip(noise, mask, strict=True))]
+    more += [bytes(a & b for a, b in zip(others[0], mask, strict=True)), value]
+    _plans.clear()
+    together = [format_match(one, mask) for one in more]
+    for one, text in zip(more, together, strict=True):
+        _plans.clear()
+        assert format_match(one, mask) == text
 
 
 def test_every_field_that_a_match_is_written_with_is_printed():
