@@ -37,7 +37,7 @@ cdef class ModStore:
         if room == NULL:
             return -1
         memcpy(room, msg, length)
-        self.n = self.n + 1        # an in-place sum of a member needs the GIL where None is checked for (make check-debug)
+        self.n = self.n + 1        # in place it would need the GIL where None is checked for (make check-debug)
         return 0
 
     def append(self, bytes msg) -> None:
