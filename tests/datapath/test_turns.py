@@ -63,7 +63,9 @@ def test_few_new_flows_pass_a_flood_in_the_round_in_which_they_come(flooding):
             assert r.pipes[5].take() == [one]
             assert r.dp.stats()["misses"] - before <= 1 + TURN * len(flooding)
             r.pipes[6].take()
-        assert r.dp.stats()["misses"] > 400 + 10 * TURN  # nor does the flood come to a halt
+        before = r.dp.stats()["misses"]
+        one_round(r)
+        assert r.dp.stats()["misses"] >= before + TURN  # a flood goes on when nobody else has packets, whatever it owes
         for port in flooding:
             r.pipes[port].loop([])
         r.run()
@@ -81,9 +83,8 @@ def test_hits_of_another_port_get_more_turns_than_a_flood():
         hits, misses = (r.pipes[port].stats()["tx_packets"] for port in (4, 3))
         for port in (1, 2):
             r.pipes[port].loop([])
-        # in every round but those in which the flood alone is served, which there are not while port 2 has packets
-        assert hits == 2000 * BATCH
-        assert 0 < misses < 2000 * TURN // 2
+        assert hits == 2000 * BATCH  # a whole batch in every round
+        assert 0 < misses <= 1000 * TURN  # passed over at least once after each turn
 
 
 def test_two_floods_take_turns():
