@@ -22,6 +22,7 @@ cdef enum ActKind:
 
 cdef enum:
     PROGRAM_OPS_MAX = 4096     # ops in one program
+    PROGRAM_HOMES = 4096       # programs that are found again to be shared (a power of two)
 
 cdef struct ActOp:             # 48 bytes
     uint8_t kind               # ActKind
@@ -61,9 +62,16 @@ cdef struct SetRun:            # adjacent ACT_SETs of a program
 cdef struct Program:           # immutable once installed but for plans and group; shared by reference count
     uint32_t refs              # forwarder-local count (programs never cross forwarders)
     uint32_t n_ops
+    uint32_t batch             # serial of the last batch in which `group` was set
+    uint16_t group             # its group in that batch
+    uint16_t reserved
     uint32_t n_runs
     SetRun *runs               # n_runs entries, behind the ops
+    Program **home             # where it can be found, if it still stands there; NULL = nowhere
     ActOp[1] ops               # n_ops entries
+
+cdef struct Programs:          # a forwarder's, by hash: of two with the same home the later one is found
+    Program *homes[PROGRAM_HOMES]
 
 cdef struct ActBuf:            # grows while translation writes; reused from miss to miss
     ActOp *ops
@@ -83,5 +91,7 @@ cdef void act_punt(ActBuf *buf, uint64_t cookie) noexcept nogil
 cdef uint64_t act_punt_cookie(const ActOp *op) noexcept nogil
 cdef void act_drop(ActBuf *buf, uint32_t reason, uint16_t table) noexcept nogil
 cdef Program *program_make(const ActBuf *buf) noexcept nogil        # refs 1; NULL without memory
+# One with these ops: a reference of one that is there, or a new one; NULL without memory.
+cdef Program *program_share(Programs *programs, const ActBuf *buf) noexcept nogil
 cdef void program_unref(Program *program) noexcept nogil
 cdef bint program_equal(const Program *a, const ActBuf *b) noexcept nogil

@@ -7,8 +7,12 @@ one translation, a Program to one forwarder.
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
+from datapath.hash cimport mum
+
 cdef enum:
     FIRST_OPS = 32             # capacity of a fresh buffer: most programs have fewer ops
+
+cdef uint64_t SHARE_FACTOR = 0x9e3779b97f4a7c15        # 2^64 / golden ratio: who aims at collisions only shares less
 
 
 cdef int actbuf_init(ActBuf *buf) noexcept nogil:
@@ -111,6 +115,27 @@ cdef Program *program_make(const ActBuf *buf) noexcept nogil:
     memcpy(program.ops, buf.ops, buf.n * sizeof(ActOp))
     program.runs = <SetRun *>&program.ops[buf.n]
     program.n_runs = find_runs(buf, program.runs)
+    program.batch = 0
+    program.home = NULL
+    return program
+
+
+cdef Program *program_share(Programs *programs, const ActBuf *buf) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *>buf.ops
+    cdef uint64_t h = buf.n
+    cdef uint32_t i
+    cdef Program **home
+    cdef Program *program
+    for i in range(buf.n * sizeof(ActOp) // sizeof(uint64_t)):
+        h = mum(h ^ words[i], SHARE_FACTOR)
+    home = &programs.homes[(h ^ (h >> 32)) & (PROGRAM_HOMES - 1)]
+    if home[0] != NULL and program_equal(home[0], buf):
+        home[0].refs += 1
+        return home[0]
+    program = program_make(buf)
+    if program != NULL:
+        program.home = home
+        home[0] = program
     return program
 
 
@@ -136,6 +161,8 @@ cdef void program_unref(Program *program) noexcept nogil:
         return
     for i in range(program.n_runs):
         free_plans(program.runs[i].plans)
+    if program.home != NULL and program.home[0] == program:
+        program.home[0] = NULL
     free(program)
 
 

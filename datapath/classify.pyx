@@ -1,9 +1,9 @@
 """From packets to programs: see classify.pxd. `batch_run` is the hot path, read it top-down."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from datapath.act cimport Program, act_drop, program_equal, program_make, program_unref
+from datapath.act cimport Program, act_drop, program_equal, program_share, program_unref
 from datapath.atomic cimport likely, unlikely
 from datapath.bytes cimport load_be16
 from datapath.drops cimport DROP_NO_OUTPUT, DROP_OUT_OF_MEMORY, DROP_RX_NO_BUFFER, DROP_TOO_MANY_ACTIONS
@@ -12,8 +12,7 @@ from datapath.flow_cache cimport flow_cache_insert, flow_cache_lookup
 from datapath.flow_key cimport KEY_BASE_WORDS, OFS_IN_PORT, OFS_RECIRC_ID, PacketKey
 from datapath.forwarder cimport Forwarder, Group
 from datapath.frame_cache cimport (
-    FRAME_NONE, frame_cache_find, frame_cache_follow, frame_cache_hit, frame_cache_insert, frame_cache_prefetch,
-    frame_cache_tend, frame_id,
+    FrameLook, frame_cache_follow, frame_cache_insert, frame_cache_look, frame_cache_tend,
 )
 from datapath.hash cimport hash_words
 from datapath.mailbox cimport Command
@@ -27,7 +26,7 @@ from datapath.shape cimport KIND_NONE, N_KINDS, SHAPE_PLACES, shape_is_tcp, shap
 from datapath.upcall cimport TranslateFn, Translation
 
 cdef enum:
-    NO_GROUP = 0xff            # group_of: the packet was dropped
+    NO_GROUP = 0xffff          # group_of: the packet was dropped
     NO_TABLE = 0xff            # ACT_DROP: no table decided
 
 
@@ -45,23 +44,16 @@ cdef uint32_t batch_run(Forwarder *fwd) noexcept nogil:
 
 
 cdef void look_ahead(Forwarder *fwd, uint32_t start) noexcept nogil:
-    """Find the frame cache's entries for packets from `start` on, in two rounds so that the memory has time to come.
-
-    ids[i] is 0 for a frame without shape. All packets come from one port.
-    """
-    cdef Batch *batch = &fwd.batch
-    cdef uint32_t i, shape, in_port = batch.pkts[start].in_port
+    """Ask the frame cache for all packets from `start` on, which come from one port."""
+    cdef FrameLook *look = &fwd.look
     cdef Packet *pkt
-    for i in range(start, batch.n):
-        pkt = batch.pkts[i]
+    cdef uint32_t i, shape
+    for i in range(start, fwd.batch.n):
+        pkt = fwd.batch.pkts[i]
         shape = shape_of(pkt.data, pkt.length)
-        fwd.ids[i] = 0
-        if unlikely(shape % N_KINDS == KIND_NONE):
-            continue
-        fwd.ids[i] = frame_id(&fwd.frames, &fwd.secret, pkt.data, shape, in_port)
-        frame_cache_prefetch(&fwd.frames, fwd.ids[i])
-    for i in range(start, batch.n):
-        fwd.entries[i] = frame_cache_find(&fwd.frames, fwd.ids[i])
+        look.data[i] = pkt.data
+        look.shapes[i] = <uint8_t> (shape if shape % N_KINDS != KIND_NONE else 0)
+    frame_cache_look(&fwd.frames, &fwd.secret, look, start, fwd.batch.n, fwd.batch.pkts[start].in_port)
 
 
 cdef uint32_t classify_some(Forwarder *fwd, uint32_t start) noexcept nogil:
@@ -70,29 +62,35 @@ cdef uint32_t classify_some(Forwarder *fwd, uint32_t start) noexcept nogil:
 
     Returns where to go on.
     """
-    cdef uint32_t i = start
+    cdef uint32_t i = start, hits = 0
     cdef Packet *pkt
     cdef Megaflow *flow
+    cdef Megaflow *last = NULL             # known to be right for this version
+    cdef uint16_t group = NO_GROUP         # of `last`
     cdef uint64_t serial = fwd.frames.serial
     fwd.version = fwd.handler.version(fwd.handler.ctx)
     fwd.n_groups = 0
     fwd.serial += 1
     fwd.serial += fwd.serial == 0
     while i < fwd.batch.n:
-        pkt = fwd.batch.pkts[i]
-        flow = NULL
-        if likely(fwd.entries[i] != FRAME_NONE):
-            flow = frame_cache_hit(&fwd.frames, fwd.entries[i], fwd.ids[i], pkt.data)
-        if likely(flow != NULL and not flow.dead
-                  and (flow.version == fwd.version or flow_is_current(fwd, flow, fwd.version))):
-            note_layers(pkt, fwd.ids[i] & 0xff)
-            fwd.stats.exact_hits += 1
-            fwd.group_of[i] = group_of_flow(fwd, flow)
+        flow = fwd.look.flows[i]
+        if flow != last and flow != NULL and not flow.dead and flow_is_current(fwd, flow, fwd.version):
+            last = flow
+            group = group_of_flow(fwd, flow)
+        if unlikely(flow == NULL or flow != last):
+            last = NULL
             i += 1
+            if classify_slowly(fwd, i - 1) or fwd.frames.serial != serial:
+                break
             continue
+        pkt = fwd.batch.pkts[i]
+        note_layers(pkt, fwd.look.shapes[i])
+        count_packet(flow, pkt)
+        fwd.groups[group].n += 1
+        fwd.group_of[i] = group
+        hits += 1
         i += 1
-        if classify_slowly(fwd, i - 1) or fwd.frames.serial != serial:
-            break
+    fwd.stats.exact_hits += hits
     run_groups(fwd, start, i)
     classifier_reap(&fwd.classifier)
     return i
@@ -109,22 +107,41 @@ cdef inline void note_layers(Packet *pkt, uint32_t shape) noexcept nogil:
         pkt.tcp_flags = load_be16(pkt.data + pkt.l4_ofs + 12) & 0x0fff
 
 
-cdef inline uint8_t group_of_flow(Forwarder *fwd, Megaflow *flow) noexcept nogil:
-    cdef Group *group
-    if flow.batch != fwd.serial:
-        flow.batch = fwd.serial
-        flow.group = <uint8_t> fwd.n_groups
-        group = &fwd.groups[fwd.n_groups]
-        fwd.n_groups += 1
-        memset(group, 0, sizeof(Group))
-        group.flow = flow
-        group.program = flow.program
-    fwd.groups[flow.group].n += 1
-    return <uint8_t> flow.group
+cdef inline void count_packet(Megaflow *flow, const Packet *pkt) noexcept nogil:
+    flow.packets += 1
+    flow.bytes += pkt.length
+    flow.tcp_flags |= pkt.tcp_flags
+
+
+cdef inline uint16_t group_of_flow(Forwarder *fwd, Megaflow *flow) noexcept nogil:
+    """The group that runs the megaflow's program; megaflows with the same program share one."""
+    cdef Program *program = flow.program
+    flow.batch = fwd.serial
+    flow.used_ns = fwd.now_ns
+    if program.batch != fwd.serial:
+        program.batch = fwd.serial
+        program.group = group_new(fwd, program)
+    return program.group
+
+
+cdef inline uint16_t group_new(Forwarder *fwd, Program *program) noexcept nogil:
+    cdef Group *group = &fwd.groups[fwd.n_groups]
+    memset(group, 0, sizeof(Group))
+    group.program = program
+    fwd.n_groups += 1
+    return <uint16_t> (fwd.n_groups - 1)
+
+
+cdef uint16_t group_packet(Forwarder *fwd, Megaflow *flow, const Packet *pkt) noexcept nogil:
+    """Count a packet for its megaflow and add it to the group."""
+    cdef uint16_t group = group_of_flow(fwd, flow)
+    count_packet(flow, pkt)
+    fwd.groups[group].n += 1
+    return group
 
 
 cdef bint flow_is_current(Forwarder *fwd, Megaflow *flow, unsigned long long version) noexcept nogil:
-    if flow.version < version:
+    if unlikely(flow.version < version):
         if fwd.handler.affected(fwd.handler.ctx, flow.version, version, &flow.tags):
             return False
         flow.version = version
@@ -146,13 +163,12 @@ cdef bint classify_slowly(Forwarder *fwd, uint32_t i) noexcept nogil:
         fwd.group_of[i] = NO_GROUP
         fwd.stats.packets -= 1
         return False
-    if fwd.ids[i] == 0:
+    pkt.shape = fwd.look.shapes[i]
+    if pkt.shape == 0:
         # No shape. A frame straight from a port has no tunnel words.
         pkt.flow_hash = hash_words(&fwd.secret, <uint64_t *> key, KEY_BASE_WORDS)
         flow = flow_cache_lookup(&fwd.cache, key, KEY_BASE_WORDS, pkt.flow_hash)
         exact = flow != NULL
-    else:
-        pkt.shape = fwd.ids[i] & 0xff
     if flow == NULL:
         flow = classifier_lookup(&fwd.classifier, key)
     if flow != NULL and flow_is_current(fwd, flow, fwd.version):
@@ -160,7 +176,7 @@ cdef bint classify_slowly(Forwarder *fwd, uint32_t i) noexcept nogil:
         fwd.stats.masked_hits += not exact
         if not exact:
             remember(fwd, i, flow)
-        fwd.group_of[i] = group_of_flow(fwd, flow)
+        fwd.group_of[i] = group_packet(fwd, flow, pkt)
         return False
     fwd.translations_left -= 1
     fwd.stats.misses += flow == NULL
@@ -172,12 +188,11 @@ cdef bint classify_slowly(Forwarder *fwd, uint32_t i) noexcept nogil:
 cdef void remember(Forwarder *fwd, uint32_t i, Megaflow *flow) noexcept nogil:
     """Let the caches lead from packet i, not yet changed, to its megaflow."""
     cdef Packet *pkt = fwd.batch.pkts[i]
-    if fwd.ids[i] == 0:
+    if pkt.shape == 0:
         flow_cache_insert(&fwd.cache, &fwd.key, KEY_BASE_WORDS, pkt.flow_hash, flow)
         return
     frame_cache_follow(&fwd.frames, &fwd.classifier)
-    fwd.ids[i] = frame_id(&fwd.frames, &fwd.secret, pkt.data, fwd.ids[i] & 0xff, pkt.in_port)
-    frame_cache_insert(&fwd.frames, pkt.data, fwd.ids[i], flow)
+    frame_cache_insert(&fwd.frames, &fwd.secret, pkt.data, pkt.shape, pkt.in_port, flow)
 
 
 # ---- translation ----
@@ -213,7 +228,7 @@ cdef Program *translate(Forwarder *fwd, TranslateFn fn, void *ctx, const PacketK
         act_drop(&out.acts, out.drop_reason if out.drop_reason else <uint32_t> DROP_NO_OUTPUT, NO_TABLE)
     if known != NULL and program_equal(known, &out.acts):
         return <Program *> known
-    program = program_make(&out.acts)
+    program = program_share(&fwd.programs, &out.acts)
     if program == NULL:
         release_owner(fwd, out.owner)
         drop_packet(&fwd.sender, pkt, DROP_OUT_OF_MEMORY)
@@ -225,8 +240,8 @@ cdef void release_owner(Forwarder *fwd, void *owner) noexcept nogil:
         fwd.handler.release(fwd.handler.ctx, owner)
 
 
-cdef uint8_t translate_packet(Forwarder *fwd, const PacketKey *key, Packet *pkt, Megaflow *stale,
-                             uint32_t i) noexcept nogil:
+cdef uint16_t translate_packet(Forwarder *fwd, const PacketKey *key, Packet *pkt, Megaflow *stale,
+                              uint32_t i) noexcept nogil:
     """Translate a packet that missed, or hit a megaflow that the tables have changed under; its group, or NO_GROUP."""
     cdef Translation *out = &fwd.translation
     cdef Program *program = translate(fwd, fwd.handler.translate, fwd.handler.ctx, key, pkt,
@@ -244,9 +259,9 @@ cdef uint8_t translate_packet(Forwarder *fwd, const PacketKey *key, Packet *pkt,
         classifier_remove(&fwd.classifier, stale)
     if flow == NULL:
         fwd.stats.uncached += 1
-        return group_of_uncached(fwd, program, out.owner)
+        return group_of_uncached(fwd, program, out.owner, pkt)
     remember(fwd, i, flow)
-    return group_of_flow(fwd, flow)
+    return group_packet(fwd, flow, pkt)
 
 
 cdef Megaflow *install(Forwarder *fwd, const PacketKey *key, Program *program, Megaflow *stale) noexcept nogil:
@@ -269,14 +284,15 @@ cdef Megaflow *install(Forwarder *fwd, const PacketKey *key, Program *program, M
     return classifier_insert(&fwd.classifier, key, out.mask, program, out.owner, &out.tags, out.version)
 
 
-cdef uint8_t group_of_uncached(Forwarder *fwd, Program *program, void *owner) noexcept nogil:
-    cdef Group *group = &fwd.groups[fwd.n_groups]
-    memset(group, 0, sizeof(Group))
-    group.program = program
+cdef uint16_t group_of_uncached(Forwarder *fwd, Program *program, void *owner, const Packet *pkt) noexcept nogil:
+    cdef uint16_t number = group_new(fwd, program)
+    cdef Group *group = &fwd.groups[number]
+    group.uncached = True
     group.owner = owner
     group.n = 1
-    fwd.n_groups += 1
-    return <uint8_t> (fwd.n_groups - 1)
+    group.bytes = pkt.length
+    group.tcp_flags = pkt.tcp_flags
+    return number
 
 
 # ---- running ----
@@ -285,12 +301,7 @@ cdef void run_groups(Forwarder *fwd, uint32_t start, uint32_t end) noexcept nogi
     """Sort packets start..end by group, keeping their order, and run each group's program."""
     cdef uint32_t i, at = 0
     cdef Group *group = &fwd.groups[0]
-    cdef Packet *pkt
     if likely(fwd.n_groups == 1 and group.n == end - start):
-        for i in range(start, end):
-            pkt = fwd.batch.pkts[i]
-            group.bytes += pkt.length
-            group.tcp_flags |= pkt.tcp_flags
         run_group(fwd, group, &fwd.batch.pkts[start])
         return
     for i in range(fwd.n_groups):
@@ -299,35 +310,25 @@ cdef void run_groups(Forwarder *fwd, uint32_t start, uint32_t end) noexcept nogi
     for i in range(start, end):
         if unlikely(fwd.group_of[i] == NO_GROUP):
             continue
-        pkt = fwd.batch.pkts[i]
         group = &fwd.groups[fwd.group_of[i]]
-        fwd.sorted[group.at] = pkt
+        fwd.sorted[group.at] = fwd.batch.pkts[i]
         group.at += 1
-        group.bytes += pkt.length
-        group.tcp_flags |= pkt.tcp_flags
     for i in range(fwd.n_groups):
         group = &fwd.groups[i]
         run_group(fwd, group, &fwd.sorted[group.at - group.n])
 
 
 cdef inline void run_group(Forwarder *fwd, Group *group, Packet **pkts) noexcept nogil:
-    cdef Megaflow *flow = group.flow
-    if likely(flow != NULL):
-        flow.packets += group.n
-        flow.bytes += group.bytes
-        flow.used_ns = fwd.now_ns
-        flow.tcp_flags |= group.tcp_flags
-        program_run(&fwd.sender, group.program, pkts, group.n)
-    else:
-        run_uncached(fwd, group, pkts)
-
-
-cdef void run_uncached(Forwarder *fwd, Group *group, Packet **pkts) noexcept nogil:
     program_run(&fwd.sender, group.program, pkts, group.n)
+    if unlikely(group.uncached):
+        run_down(fwd, group)
+
+
+cdef void run_down(Forwarder *fwd, Group *group) noexcept nogil:
+    """Let go of a translation that no megaflow holds."""
     program_unref(group.program)
     if group.owner != NULL:
-        fwd.handler.credit(fwd.handler.ctx, group.owner, group.n, group.bytes, fwd.now_ns,
-                           <unsigned short> group.tcp_flags)
+        fwd.handler.credit(fwd.handler.ctx, group.owner, group.n, group.bytes, fwd.now_ns, group.tcp_flags)
         fwd.handler.release(fwd.handler.ctx, group.owner)
 
 
@@ -353,7 +354,7 @@ cdef int frame_run(Forwarder *fwd, const Command *command) noexcept nogil:
     fwd.n_groups = 0
     fwd.batch.n = 1
     fwd.batch.pkts[0] = pkt
-    fwd.group_of[0] = group_of_uncached(fwd, program, fwd.translation.owner)
+    fwd.group_of[0] = group_of_uncached(fwd, program, fwd.translation.owner, pkt)
     run_groups(fwd, 0, 1)
     sender_flush(&fwd.sender)
     return 0

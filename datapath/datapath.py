@@ -14,6 +14,7 @@ from typing import Any
 
 from datapath.core import Core
 from datapath.flow_limit import FlowLimit
+from datapath.frame_vector import choose as choose_vector
 from datapath.rx_queues import RxQueues
 from vslib.clock import CLOCK
 from vslib.errors import ConfigError
@@ -72,6 +73,7 @@ class Datapath:
 
     def __init__(self, n_forwarders: int | None = None, inline: bool = False) -> None:
         count = n_forwarders if n_forwarders is not None else 1 if inline else default_forwarders()
+        choose_vector()
         self._core: Any = Core(count, inline)
         self._default_count = count
         self.rx = RxQueues(self._core)

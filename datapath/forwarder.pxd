@@ -8,13 +8,13 @@ behind its own lock. Time and table version are sampled once per batch; when a t
 one before it taught.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
-from datapath.act cimport Program
+from datapath.act cimport Program, Programs
 from datapath.execute cimport Sender
 from datapath.flow_cache cimport FlowCache
 from datapath.flow_key cimport PacketKey
-from datapath.frame_cache cimport FrameCache
+from datapath.frame_cache cimport FrameCache, FrameLook
 from datapath.hash cimport HashSecret
 from datapath.mailbox cimport Command, Mailbox, Stack
 from datapath.megaflow cimport Classifier, Megaflow
@@ -43,16 +43,18 @@ cdef struct ForwarderStats:
     uint64_t sleeps
     uint64_t busy_cycles       # of the time stamp counter, spent on batches that had packets
 
-cdef struct Group:             # packets of one batch that run one program
-    Megaflow *flow             # NULL: an uncached translation
+cdef struct Group:             # packets of one batch that run one program, whatever their megaflows
     Program *program
-    void *owner                # of an uncached translation: released after it ran
     uint32_t n                 # packets
     uint32_t at                # its first packet in Forwarder.sorted; while sorting, the next free place
-    uint64_t bytes
-    uint32_t tcp_flags
+    bint uncached              # of one packet whose translation no megaflow holds: let go after it ran
+    void *owner                # of that translation, or NULL
+    uint32_t bytes             # of that packet
+    uint16_t tcp_flags
 
 cdef struct Forwarder:
+    FrameLook look             # of this batch; first, as it and the secret are read by whole cache lines
+    HashSecret secret
     uint32_t number
     MissHandler *handler
     RxPorts rx
@@ -70,14 +72,12 @@ cdef struct Forwarder:
     uint32_t n_owing           # ports that are to be passed over (turns.pxd)
     Batch batch                # as received; then only what was parsed
     Group[BATCH_MAX] groups
-    uint64_t[BATCH_MAX] ids                # by packet: what the frame cache knows it by, 0 = no shape
-    uint32_t[BATCH_MAX] entries            # by packet: the frame cache's entry, or FRAME_NONE
-    uint8_t[BATCH_MAX] group_of            # by packet; NO_GROUP = dropped already
+    uint16_t[BATCH_MAX] group_of           # by packet; NO_GROUP = dropped already
     Packet *sorted[BATCH_MAX]
-    HashSecret secret
     ForwarderStats stats
     Sender sender
     Classifier classifier
+    Programs programs
     FrameCache frames          # by the frame's bytes: frames of a known shape
     FlowCache cache            # by the parsed key: the others
     PacketPool pool

@@ -1,13 +1,16 @@
 """Frame cache: see frame_cache.pxd, where the lookup is."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
+from datapath.atomic cimport unlikely
 from datapath.bytes cimport load_u64
 from datapath.flow_cache cimport REPLACE_ONE_IN
 from datapath.flow_key cimport KEY_PACKET_WORDS
+from datapath.frame_vector cimport FrameOps, frame_ops
+from datapath.hash cimport HashSecret
 from datapath.megaflow cimport Classifier, Megaflow, Subtable, megaflow_unref
+from datapath.pages cimport pages_get, pages_give
 from datapath.shape cimport KIND_NONE, N_KINDS, N_SHAPES, NEAR_WORDS, ShapeMask, shape_mask_add
 
 cdef enum:
@@ -20,15 +23,19 @@ cdef enum:
 
 # ---- life ----
 
+cdef void free_lines(FrameLine *lines, uint64_t n_sets) noexcept nogil:
+    pages_give(lines, n_sets * FRAME_CACHE_WAYS * sizeof(FrameLine))
+
+
 cdef bint make_table(FrameCache *cache, uint64_t n_sets) noexcept nogil:
     """Replace the (freed or retired) table by an empty one; False, and nothing changed, without memory."""
-    cdef FrameSet *sets = <FrameSet *> calloc(n_sets, sizeof(FrameSet))
-    cdef FrameLine *near = <FrameLine *> calloc(n_sets * FRAME_CACHE_WAYS, sizeof(FrameLine))
-    cdef FrameLine *far = <FrameLine *> calloc(n_sets * FRAME_CACHE_WAYS, sizeof(FrameLine))
+    cdef FrameSet *sets = <FrameSet *> pages_get(n_sets * sizeof(FrameSet))
+    cdef FrameLine *near = <FrameLine *> pages_get(n_sets * FRAME_CACHE_WAYS * sizeof(FrameLine))
+    cdef FrameLine *far = <FrameLine *> pages_get(n_sets * FRAME_CACHE_WAYS * sizeof(FrameLine))
     if sets == NULL or near == NULL or far == NULL:
-        free(sets)
-        free(near)
-        free(far)
+        pages_give(sets, n_sets * sizeof(FrameSet))
+        free_lines(near, n_sets)
+        free_lines(far, n_sets)
         return False
     cache.sets = sets
     cache.near = near
@@ -40,7 +47,9 @@ cdef bint make_table(FrameCache *cache, uint64_t n_sets) noexcept nogil:
 
 cdef int frame_cache_init(FrameCache *cache) noexcept nogil:
     memset(cache, 0, sizeof(FrameCache))
-    return 0 if make_table(cache, FRAME_SETS_FIRST) else -1
+    cache.ops = frame_ops()
+    cache.masks = <ShapeMask *> pages_get(N_SHAPES * sizeof(ShapeMask))
+    return 0 if cache.masks != NULL and make_table(cache, FRAME_SETS_FIRST) else -1
 
 
 cdef void let_go(FrameSet *sets, uint64_t n_sets) noexcept nogil:
@@ -57,10 +66,11 @@ cdef void frame_cache_destroy(FrameCache *cache) noexcept nogil:
         let_go(cache.sets, cache.n_sets)
     if cache.retired != NULL:
         let_go(cache.retired, cache.retired_sets)
-    free(cache.sets)
-    free(cache.near)
-    free(cache.far)
-    free(cache.retired)
+    pages_give(cache.sets, cache.n_sets * sizeof(FrameSet))
+    free_lines(cache.near, cache.n_sets)
+    free_lines(cache.far, cache.n_sets)
+    pages_give(cache.retired, cache.retired_bytes)
+    pages_give(cache.masks, N_SHAPES * sizeof(ShapeMask))
     memset(cache, 0, sizeof(FrameCache))
 
 
@@ -106,7 +116,7 @@ cdef void shrink_masks(FrameCache *cache, const Classifier *cls) noexcept nogil:
     for i in range(cls.n_subtables):
         cover(masks, cls.subtables[i])
     if memcmp(masks, cache.masks, sizeof(masks)) != 0:
-        cache.masks = masks
+        memcpy(cache.masks, masks, sizeof(masks))
         masks_changed(cache)
 
 
@@ -123,7 +133,7 @@ cdef void frame_cache_tend(FrameCache *cache, const Classifier *cls, int64_t now
         cache.retired_sets -= n
         let_go(cache.retired + cache.retired_sets, n)
         if cache.retired_sets == 0:
-            free(cache.retired)
+            pages_give(cache.retired, cache.retired_bytes)
             cache.retired = NULL
     elif cache.crowded > most and cache.n_sets < FRAME_SETS_LAST:
         grow(cache)
@@ -142,10 +152,42 @@ cdef void grow(FrameCache *cache) noexcept nogil:
     if not make_table(cache, n_sets * GROW_BY):
         cache.crowded = 0
         return
-    free(near)
-    free(far)
+    free_lines(near, n_sets)
+    free_lines(far, n_sets)
     cache.retired = sets
     cache.retired_sets = n_sets
+    cache.retired_bytes = n_sets * sizeof(FrameSet)
+
+
+# ---- looking up ----
+
+cdef void frame_cache_look(const FrameCache *cache, const HashSecret *secret, FrameLook *look, uint32_t start,
+                           uint32_t end, uint32_t in_port) noexcept nogil:
+    """Each step goes over the whole batch, so that what the one before it fetched has time to come."""
+    cdef const FrameOps *ops = cache.ops
+    cdef const uint64_t *sets = <const uint64_t *> cache.sets
+    cdef const uint64_t *near = <const uint64_t *> cache.near
+    cdef uint32_t i, n = end - start
+    ops.identify(&look.data[start], &look.shapes[start], n, in_port, <const uint64_t *> cache.masks, secret.words, sets,
+                 cache.n_sets - 1, look.lines[start].words, &look.ids[start])
+    ops.find(&look.ids[start], n, sets, cache.n_sets - 1, near, &look.entries[start])
+    ops.compare(look.lines[start].words, &look.entries[start], n, sets, near, <void **> &look.flows[start])
+    for i in range(start, end):
+        if unlikely(look.flows[i] == NULL):
+            continue
+        if unlikely(look.flows[i].dead or (cache.masks[look.shapes[i]].far and not far_equal(cache, look, i))):
+            look.flows[i] = NULL
+
+
+cdef bint far_equal(const FrameCache *cache, const FrameLook *look, uint32_t i) noexcept nogil:
+    """Whether the frame's words behind the first eight are the entry's."""
+    cdef const uint64_t *m = &cache.masks[look.shapes[i]].words[NEAR_WORDS]
+    cdef const FrameLine *line = &cache.far[look.entries[i]]
+    cdef uint64_t differ = 0
+    cdef uint32_t word
+    for word in range(<uint32_t> NEAR_WORDS):
+        differ |= (load_u64(look.data[i] + 64 + 8 * word) & m[word]) ^ line.words[word]
+    return differ == 0
 
 
 # ---- insertion ----
@@ -172,23 +214,27 @@ cdef uint32_t choose_way(FrameCache *cache, const FrameSet *group, uint64_t id) 
     return (cache.turn // REPLACE_ONE_IN) & (FRAME_CACHE_WAYS - 1)
 
 
-cdef void frame_cache_insert(FrameCache *cache, const uint8_t *data, uint64_t id, Megaflow *flow) noexcept nogil:
-    cdef uint64_t at = set_of_frame(cache, id)
-    cdef const ShapeMask *mask = &cache.masks[id & 0xff]
-    cdef uint32_t way = choose_way(cache, &cache.sets[at], id)
-    cdef uint64_t entry = at * FRAME_CACHE_WAYS + way
+cdef void frame_cache_insert(FrameCache *cache, const HashSecret *secret, const uint8_t *data, uint32_t shape,
+                             uint32_t in_port, Megaflow *flow) noexcept nogil:
+    cdef FrameLine line
+    cdef uint8_t one_shape = <uint8_t> shape
+    cdef uint64_t id, at, entry
+    cdef uint32_t way, i
     cdef FrameTag *tag
-    cdef uint32_t i
+    cache.ops.identify(&data, &one_shape, 1, in_port, <const uint64_t *> cache.masks, secret.words,
+                       <const uint64_t *> cache.sets, cache.n_sets - 1, line.words, &id)
+    at = (id >> FRAME_HASH_SHIFT) & (cache.n_sets - 1)
+    way = choose_way(cache, &cache.sets[at], id)
     if way == FRAME_CACHE_WAYS:
         return
+    entry = at * FRAME_CACHE_WAYS + way
     tag = &cache.sets[at].ways[way]
     flow.refs += 1
     if tag.flow != NULL:
         megaflow_unref(tag.flow)
     tag.flow = flow
     tag.id = id
-    for i in range(<uint32_t> NEAR_WORDS):
-        cache.near[entry].words[i] = load_u64(data + 8 * i) & mask.words[i]
-    if mask.far:
+    cache.near[entry] = line
+    if cache.masks[shape].far:
         for i in range(<uint32_t> NEAR_WORDS):
-            cache.far[entry].words[i] = load_u64(data + 64 + 8 * i) & mask.words[NEAR_WORDS + i]
+            cache.far[entry].words[i] = load_u64(data + 64 + 8 * i) & cache.masks[shape].words[NEAR_WORDS + i]

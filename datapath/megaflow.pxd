@@ -30,8 +30,8 @@ cdef struct Megaflow:
     uint64_t packets           # seen since it was installed
     uint64_t bytes
     int64_t used_ns            # time of the last packet, 0 = none yet
-    uint32_t batch             # serial of the last batch in which `group` was set
-    uint16_t group             # its group in that batch
+    uint32_t batch             # serial of the last batch that had packets of it
+    uint16_t reserved
     uint16_t tcp_flags         # all flags seen
     uint32_t refs              # 1 while in the table or graveyard + flow-cache entries that point here
     bint dead                  # removed: must not be used for packets any more

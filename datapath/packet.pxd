@@ -9,7 +9,10 @@ Layout of a buffer:  buf |<- headroom ->| data |<- length ->| data+length  ... |
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 cdef enum:
-    BATCH_MAX = 64             # packets per batch
+    BATCH_MAX = 256            # packets per batch
+    BATCH_DEVICE = 64          # that a port receives from a device at once: more gained nothing
+    BATCH_LOOP = 128           # that a port receives from memory at once: with 64 a packet costs 8 % more, and with 256
+                               # too, as their buffers fill the first cache
     PACKET_HEADROOM = 128      # bytes in front of a received frame: room for tags and labels that actions push
     SMALL_FRAME_MAX = 1920     # longest frame that a small buffer takes
     LARGE_FRAME_MAX = 66560    # longest frame at all: a 64 KiB GSO packet with its headers
@@ -28,31 +31,33 @@ cdef enum OffloadFlag:         # Packet.offload: what the virtio-net header said
 cdef struct PacketPool         # below: packets point back to their pool
 
 cdef struct Packet:
+    # what every packet needs, one cache line
     uint8_t *data              # first byte of the Ethernet header
+    uint8_t *buf               # start of the buffer; data - buf bytes are headroom
+    Packet *next               # free list
+    PacketPool *pool           # where it returns
     uint32_t length            # bytes of the frame
     uint32_t capacity          # bytes of the buffer from buf
-    uint8_t *buf               # start of the buffer; data - buf bytes are headroom
     uint16_t l3_ofs            # from data to the IPv4/IPv6/ARP header (behind VLAN tags and MPLS labels), OFS_ABSENT if
                                # none
     uint16_t l4_ofs            # from data to the TCP/UDP/SCTP/ICMP header, OFS_ABSENT if none or a later fragment
     uint16_t l25_ofs           # from data to the first MPLS label, OFS_ABSENT if none
+    uint16_t tcp_flags         # host order, for flow statistics; set by parse
+    uint32_t offload           # OffloadFlag bits
+    uint32_t in_port           # datapath port that received it, host order
+    uint16_t refs              # holders of this packet: 1 + copies queued for output
+    uint8_t large              # 1 = from the pool's large buffers
+    uint8_t shape              # of the frame as it is now (shape.pxd), 0 = none or not known
+    uint32_t pkt_mark          # mark, host order
+    # what only some have
     uint16_t gso_size          # payload bytes of a segment; 0 = not a GSO frame
     uint16_t csum_start        # with OFFLOAD_CSUM_PARTIAL: where the checksum starts, from data
     uint16_t csum_offset       # with OFFLOAD_CSUM_PARTIAL: where it is stored, from csum_start
     uint16_t gso_hdr_length    # virtio-net hdr_len: bytes of all headers of a GSO frame (a hint)
-    uint16_t refs              # holders of this packet: 1 + copies queued for output
-    uint32_t offload           # OffloadFlag bits
-    uint32_t in_port           # datapath port that received it, host order
-    uint32_t pkt_mark          # mark, host order
     uint32_t skb_priority      # output queue, host order
     uint32_t recirc_id         # host order
     uint32_t dp_hash           # host order
     uint32_t flow_hash         # hash of the key, set by the flow cache
-    uint8_t large              # 1 = from the pool's large buffers
-    uint8_t shape              # of the frame as it is now (shape.pxd), 0 = none or not known
-    uint16_t tcp_flags         # host order, for flow statistics; set by parse
-    Packet *next               # free list
-    PacketPool *pool           # where it returns
 
 cdef struct PacketPool:
     Packet *small_free         # free list of small buffers
@@ -116,15 +121,15 @@ cdef inline Packet *packet_alloc(PacketPool *pool, uint32_t length) noexcept nog
             return NULL
     pool.in_use += 1
     pkt.data = pkt.buf + PACKET_HEADROOM
+    pkt.next = NULL
     pkt.length = length
     pkt.l3_ofs = pkt.l4_ofs = pkt.l25_ofs = OFS_ABSENT
-    pkt.gso_size = pkt.csum_start = pkt.csum_offset = pkt.gso_hdr_length = 0
-    pkt.refs = 1
-    pkt.offload = pkt.in_port = pkt.pkt_mark = pkt.skb_priority = 0
-    pkt.recirc_id = pkt.dp_hash = pkt.flow_hash = 0
     pkt.tcp_flags = 0
+    pkt.offload = pkt.in_port = pkt.pkt_mark = 0
+    pkt.refs = 1
     pkt.shape = 0
-    pkt.next = NULL
+    pkt.gso_size = pkt.csum_start = pkt.csum_offset = pkt.gso_hdr_length = 0
+    pkt.skb_priority = pkt.recirc_id = pkt.dp_hash = pkt.flow_hash = 0
     return pkt
 
 
@@ -141,3 +146,25 @@ cdef inline void packet_release(Packet *pkt) noexcept nogil:
     else:
         pkt.next = pool.small_free
         pool.small_free = pkt
+
+
+# The same for n packets at once: the free list is written back once.
+cdef inline void packets_release(Packet **pkts, uint32_t n) noexcept nogil:
+    cdef PacketPool *pool = pkts[0].pool if n else NULL
+    cdef Packet *first = pool.small_free if n else NULL
+    cdef Packet *pkt
+    cdef uint32_t i, freed = 0
+    for i in range(n):
+        pkt = pkts[i]
+        if pkt.refs != 1 or pkt.large or pkt.pool != pool:
+            pool.small_free = first        # what packet_release sees, and changes
+            packet_release(pkt)
+            first = pool.small_free
+            continue
+        pkt.refs = 0
+        pkt.next = first
+        first = pkt
+        freed += 1
+    if n:
+        pool.small_free = first
+        pool.in_use -= freed

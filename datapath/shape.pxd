@@ -37,7 +37,8 @@ cdef enum:
 
 cdef struct ShapeMask:         # the bits of a shape's frames that megaflows read
     uint64_t[WINDOW_WORDS] words           # in the frame's own order
-    bint far                   # words behind NEAR_WORDS are among them
+    uint64_t far               # words behind NEAR_WORDS are among them
+    uint64_t[7] reserved       # to whole cache lines
 
 cdef struct ShapePlace:        # where the layers are, bytes from the start of the frame
     uint16_t l3_ofs

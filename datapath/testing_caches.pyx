@@ -7,8 +7,8 @@ from datapath.act cimport ActBuf, act_drop, actbuf_free, actbuf_init, program_ma
 from datapath.flow_cache cimport FlowCache, flow_cache_destroy, flow_cache_init, flow_cache_insert, flow_cache_lookup
 from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.frame_cache cimport (
-    FRAME_CACHE_WAYS, FRAME_NONE, FrameCache, frame_cache_destroy, frame_cache_find, frame_cache_follow,
-    frame_cache_hit, frame_cache_init, frame_cache_insert, frame_cache_tend, frame_id,
+    FRAME_CACHE_WAYS, FrameCache, FrameLook, frame_cache_destroy, frame_cache_follow, frame_cache_init,
+    frame_cache_insert, frame_cache_look, frame_cache_tend,
 )
 from datapath.forwarder cimport monotonic_ns
 from datapath.hash cimport HASH_SECRET_WORDS, HashSecret, hash_words
@@ -50,6 +50,7 @@ cdef class Caches:
     cdef Classifier classifier
     cdef FlowCache cache
     cdef FrameCache frames
+    cdef FrameLook look
     cdef PacketPool pool
     cdef HashSecret secret
     cdef MissHandler handler
@@ -197,8 +198,7 @@ cdef class Caches:
         flow = classifier_lookup(&self.classifier, &key)
         if flow != NULL and shape % N_KINDS != KIND_NONE:
             frame_cache_follow(&self.frames, &self.classifier)
-            frame_cache_insert(&self.frames, pkt.data, frame_id(&self.frames, &self.secret, pkt.data, shape, in_port),
-                               flow)
+            frame_cache_insert(&self.frames, &self.secret, pkt.data, shape, in_port, flow)
         packet_release(pkt)
         return None if flow == NULL else flow.tags.words[0]
 
@@ -206,17 +206,12 @@ cdef class Caches:
         """Return the number of the living megaflow that the frame cache has for a frame."""
         cdef Packet *pkt = self.packet_of(frame, in_port)
         cdef uint32_t shape = shape_of(pkt.data, pkt.length)
-        cdef uint32_t entry
-        cdef uint64_t id
-        cdef Megaflow *flow = NULL
-        if shape % N_KINDS != KIND_NONE:
-            frame_cache_follow(&self.frames, &self.classifier)
-            id = frame_id(&self.frames, &self.secret, pkt.data, shape, in_port)
-            entry = frame_cache_find(&self.frames, id)
-            if entry != FRAME_NONE:
-                flow = frame_cache_hit(&self.frames, entry, id, pkt.data)
+        self.look.data[0] = pkt.data
+        self.look.shapes[0] = <uint8_t> (shape if shape % N_KINDS != KIND_NONE else 0)
+        frame_cache_follow(&self.frames, &self.classifier)
+        frame_cache_look(&self.frames, &self.secret, &self.look, 0, 1, in_port)
         packet_release(pkt)
-        return None if flow == NULL or flow.dead else flow.tags.words[0]
+        return None if self.look.flows[0] == NULL else self.look.flows[0].tags.words[0]
 
     def tend_frames(self, int64_t now_ns) -> int:
         """Do the frame cache's upkeep; returns its entries, used or not."""

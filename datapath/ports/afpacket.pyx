@@ -18,7 +18,7 @@ from datapath.atomic cimport exchange_ptr, load_ptr, unlikely
 from datapath.drops cimport DROP_RX_NO_BUFFER, DROP_RX_TOO_LONG, DROP_RX_TOO_SHORT, DROP_TX_DOWN
 from datapath.headers cimport ETHERNET_BYTES, ETH_VLAN, VLAN_BYTES
 from datapath.packet cimport (
-    BATCH_MAX, LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc,
+    BATCH_DEVICE, LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc,
     packet_from_vnet, packet_push, packet_release, packet_to_vnet, packet_vnet_front,
 )
 from datapath.ports.port cimport (
@@ -258,7 +258,7 @@ cdef uint32_t ring_rx(AfPacket *sock, PacketPool *pool, Batch *batch, PortStats 
     cdef tpacket2_hdr *slot
     cdef uint32_t status
     cdef uint32_t taken = 0
-    while taken < BATCH_MAX:
+    while taken < BATCH_DEVICE:
         # every slot before head is the kernel's
         slot = <tpacket2_hdr *>(sock.ring + <size_t>sock.head * SLOT_BYTES)
         status = slot_status(&slot.tp_status)
@@ -268,7 +268,7 @@ cdef uint32_t ring_rx(AfPacket *sock, PacketPool *pool, Batch *batch, PortStats 
         slot_return(&slot.tp_status)
         sock.head = sock.head + 1 if sock.head + 1 < sock.slots else 0
         taken += 1
-    if taken == BATCH_MAX and sock.ask_fd >= 0 and not sock.asked:
+    if taken == BATCH_DEVICE and sock.ask_fd >= 0 and not sock.asked:
         ask_if_full(sock)
     return taken
 

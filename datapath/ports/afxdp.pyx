@@ -19,7 +19,7 @@ from datapath.drops cimport (
     DROP_RX_NO_BUFFER, DROP_RX_TOO_SHORT, DROP_TX_DOWN, DROP_TX_FULL, DROP_TX_TOO_LONG,
 )
 from datapath.headers cimport ETHERNET_BYTES, VLAN_BYTES
-from datapath.packet cimport BATCH_MAX, Batch, Packet, PacketPool, packet_alloc, packet_release
+from datapath.packet cimport BATCH_DEVICE, Batch, Packet, PacketPool, packet_alloc, packet_release
 from datapath.ports.partial cimport partial_find
 from datapath.ports.port cimport (
     Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_tx_reason,
@@ -134,7 +134,7 @@ cdef uint32_t ring_rx(Xsk *xsk, PacketPool *pool, Batch *batch, PortStats *stats
     cdef uint64_t *empty = <uint64_t *>xsk.fill.entries
     cdef uint64_t chunk = ~<uint64_t>(xsk.chunk_bytes - 1)
     cdef uint32_t at = xsk.rx.ours
-    cdef uint32_t n = min(index_load(xsk.rx.producer) - at, <uint32_t>BATCH_MAX)
+    cdef uint32_t n = min(index_load(xsk.rx.producer) - at, <uint32_t>BATCH_DEVICE)
     cdef uint32_t i
     cdef const xdp_desc *desc
     cdef Packet *pkt

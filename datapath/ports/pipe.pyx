@@ -18,8 +18,8 @@ from datapath.drops cimport (
     DROP_OUT_OF_MEMORY, DROP_RX_NO_BUFFER, DROP_TX_FULL,
 )
 from datapath.packet cimport (
-    BATCH_MAX, LARGE_FRAME_MAX, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_alloc,
-    packet_release,
+    BATCH_DEVICE, BATCH_LOOP, BATCH_MAX, LARGE_FRAME_MAX, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool,
+    packet_alloc, packet_release,
 )
 from datapath.ports.port cimport (
     PORT_UP, RX_QUEUES_MAX, Port, PortHandle, PortStats, port_drop, port_finish_rx, port_refuse, port_sent,
@@ -179,7 +179,7 @@ cdef int pipe_rx(Port *port, uint32_t queue, PacketPool *pool, Batch *batch, Por
     if pipe.n_looped and port.flags & PORT_UP:     # down: the loop waits
         pipe_rx_loop(pipe, pool, batch, stats)
     else:
-        while batch.n < BATCH_MAX and ring_take(ring, &slot):
+        while batch.n < BATCH_DEVICE and ring_take(ring, &slot):
             pkt = slot_packet(&slot, pool, stats)
             free(slot.frame)
             if pkt != NULL:
@@ -388,7 +388,7 @@ cdef class PipePort(PortHandle):
         spin_unlock(&self.pipe.outward.lock)
         return found
 
-    def loop(self, frames: list[bytes], count: int | None = None, batch: int = BATCH_MAX, uint32_t queue=0) -> None:
+    def loop(self, frames: list[bytes], count: int | None = None, batch: int = BATCH_LOOP, uint32_t queue=0) -> None:
         """Receive these frames again and again: `count` in all (None: no end), `batch` at a time; an empty list stops.
 
         Injected frames wait meanwhile. Raises ConfigError for a frame that cannot be, a batch that is too large or a

@@ -16,8 +16,8 @@ from datapath.drops cimport (
 )
 from datapath.headers cimport ETHERNET_BYTES, ETH_SVLAN, ETH_VLAN, VLAN_BYTES
 from datapath.packet cimport (
-    BATCH_MAX, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_complete_csum, packet_release,
-    packet_writable,
+    BATCH_DEVICE, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_complete_csum, packet_release,
+    packet_writable, packets_release,
 )
 from datapath.ports.segment cimport Cut, GsoLayout, cut_begin, cut_next, layout_find
 
@@ -95,7 +95,7 @@ cdef void port_sent(Packet **pkts, uint32_t n, PortStats *stats) noexcept nogil:
     cdef uint32_t i
     for i in range(n):
         n_bytes += pkts[i].length
-        packet_release(pkts[i])
+    packets_release(pkts, n)
     stats.tx_packets += n
     stats.tx_bytes += n_bytes
 
@@ -182,13 +182,13 @@ cdef Packet *completed(Packet *pkt, PortStats *stats) noexcept nogil:
 cdef void send_cut(Port *port, Packet *pkt, uint32_t forwarder, PortStats *stats) noexcept nogil:
     """Cut a GSO frame and send the pieces; releases it."""
     cdef Cut cut
-    cdef Packet *pieces[BATCH_MAX]
+    cdef Packet *pieces[BATCH_DEVICE]
     cdef uint32_t n
     cdef uint32_t reason = <uint32_t>cut_begin(&cut, pkt)
     stats.tx_segmented += reason == 0
     while reason == 0 and not cut.done:
         n = 0
-        while n < BATCH_MAX and not cut.done:
+        while n < BATCH_DEVICE and not cut.done:
             pieces[n] = cut_next(&cut)
             if pieces[n] == NULL:
                 reason = DROP_OUT_OF_MEMORY      # of what is left: the first pieces go, as on a lossy wire

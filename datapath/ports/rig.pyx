@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from datapath.packet cimport (
-    BATCH_MAX, Batch, Packet, PacketPool, packet_alloc, packet_release, pool_destroy, pool_init,
+    BATCH_DEVICE, Batch, Packet, PacketPool, packet_alloc, packet_release, pool_destroy, pool_init,
 )
 from datapath.ports.port cimport PortHandle, port_send
 
@@ -75,11 +75,11 @@ cdef class PortRig:
         return [frame for frame, _ in self.receive_meta(port)]
 
     def send(self, PortHandle port not None, frames: list[bytes], offload: Offload | None = None) -> None:
-        """Send frames in vectors of at most BATCH_MAX, all with the same offload state.
+        """Send frames in vectors of at most BATCH_DEVICE, all with the same offload state.
 
         Raises ConfigError if a frame fits no buffer.
         """
-        cdef Packet *pkts[BATCH_MAX]
+        cdef Packet *pkts[BATCH_DEVICE]
         cdef uint32_t n = 0
         for frame in frames:
             pkts[n] = self.packet(frame, offload)
@@ -87,7 +87,7 @@ cdef class PortRig:
                 self.tx(port, pkts, n)
                 raise ConfigError(f"no buffer for a frame of {len(frame)} bytes")
             n += 1
-            if n == BATCH_MAX:
+            if n == BATCH_DEVICE:
                 self.tx(port, pkts, n)
                 n = 0
         self.tx(port, pkts, n)

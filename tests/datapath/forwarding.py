@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from collections import Counter
 from contextlib import contextmanager
 
+from datapath import frame_vector
 from datapath.datapath import Datapath
 from datapath.ports.pipe import PipePort
 from datapath.slots import layout
@@ -19,6 +21,20 @@ NO16 = bytes(16)
 MAC_1, MAC_2 = b"\x02\0\0\0\0\x01", b"\x02\0\0\0\0\x02"
 PLACES = {place.slot.name: place for group in layout()[0] for place in group}
 S = 1_000_000_000
+
+
+@contextmanager
+def vector(number):
+    """Let datapaths made here use one of the frame cache's variants that this processor has: `number` modulo theirs."""
+    before = os.environ.get(frame_vector.VARIABLE)
+    names = frame_vector.available()
+    os.environ[frame_vector.VARIABLE] = names[number % len(names)]
+    try:
+        yield
+    finally:
+        del os.environ[frame_vector.VARIABLE]
+        if before is not None:
+            os.environ[frame_vector.VARIABLE] = before
 
 
 def op(kind, *, slot=0, aux=0, arg=0, aux32=0, value=NO16, mask=NO16):

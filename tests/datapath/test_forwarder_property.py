@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from datapath.drops import number
 from datapath.parse import parse_frame
-from tests.datapath.forwarding import DROP, POP_VLAN, PUSH_VLAN, S, frame, op, out, punt, rig, rule, set_field
+from tests.datapath.forwarding import DROP, POP_VLAN, PUSH_VLAN, S, frame, op, out, punt, rig, rule, set_field, vector
 from tests.oracle.megaflow_naive import NaiveSwitch
 
 N_PORTS = 4
@@ -123,16 +123,16 @@ def play(r, steps):
     assert {n: r.hook.credits(n)[0] for n in range(1, 6)} == {n: naive.credits[n] for n in range(1, 6)}
 
 
-@given(STEPS, st.sampled_from([1, 2]), st.sampled_from([3, 200_000]))
+@given(STEPS, st.sampled_from([1, 2]), st.sampled_from([3, 200_000]), st.integers(0, 2))
 @settings(max_examples=300, deadline=None)
-def test_caches_equal_each_packet_alone(steps, n_forwarders, flow_limit):
-    with rig(n_forwarders, n_ports=N_PORTS) as r:
+def test_caches_equal_each_packet_alone(steps, n_forwarders, flow_limit, variant):
+    with vector(variant), rig(n_forwarders, n_ports=N_PORTS) as r:
         r.dp.flow_limit = flow_limit
         play(r, steps)
 
 
-@given(STEPS, st.sampled_from([1, 2]))
+@given(STEPS, st.sampled_from([1, 2]), st.integers(0, 2))
 @settings(max_examples=25, deadline=None)
-def test_caches_equal_each_packet_alone_on_threads(steps, n_forwarders):
-    with rig(n_forwarders, inline=False, n_ports=N_PORTS) as r:
+def test_caches_equal_each_packet_alone_on_threads(steps, n_forwarders, variant):
+    with vector(variant), rig(n_forwarders, inline=False, n_ports=N_PORTS) as r:
         play(r, [step for step in steps if step[0] != "late"])

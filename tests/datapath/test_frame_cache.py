@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datapath import frame_vector
 from datapath.parse import parse_frame
 from datapath.testing_caches import Caches
 from tests.datapath.forwarding import frame, match
 from tests.oracle.packet_shapes import damaged, frames
 from tests.scenario.frames import frame as random_frame
+from vslib.errors import ConfigError
 
 SECOND_NS = 1_000_000_000
 ALL = sorted(frames().items())
@@ -27,6 +29,14 @@ READS = [
     {"tcp_flags": b"\x0f\xff"}, {"arp_sha": b"\xff" * 6}, {"arp_tha": b"\0\0\0\0\0\xff"}, {"nd_target": b"\xff" * 16},
     {"mpls_lse0": b"\xff" * 4}, {"igmp_group": b"\xff" * 4}, {},
 ]  # fmt: skip
+
+
+@pytest.fixture(params=frame_vector.available(), autouse=True, scope="module")
+def variant(request):
+    """Every test runs in all variants that this processor has."""
+    frame_vector.use(request.param)
+    yield request.param
+    frame_vector.use(frame_vector.available()[0])
 
 
 IP_DST = {"ip_dst": b"\xff" * 4}
@@ -72,7 +82,7 @@ def neighbours(data):
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_what_the_cache_says_of_a_frame_is_true_of_its_key(seed):
     rng = random.Random(seed)
     caches, live, now = Caches(), {}, 0
@@ -108,6 +118,16 @@ def test_every_bit_that_is_read_tells_frames_apart(name):
         for other in neighbours(data):
             said = caches.recall_frame(other, 1)
             assert said is None or belongs(other, 1, flow), (read, other.hex())
+
+
+def test_a_variant_that_is_unknown_or_cannot_run_is_refused(monkeypatch, variant):
+    with pytest.raises(ConfigError, match="CYVSWITCH_VECTOR: sse9 is not one of avx512, avx2, portable"):
+        frame_vector.use("sse9")
+    monkeypatch.setenv("CYVSWITCH_VECTOR", variant)
+    assert frame_vector.choose() == variant
+    monkeypatch.delenv("CYVSWITCH_VECTOR")
+    assert frame_vector.choose() == frame_vector.available()[0]
+    frame_vector.use(variant)
 
 
 def test_usual_frames_have_a_shape():

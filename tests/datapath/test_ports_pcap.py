@@ -156,11 +156,11 @@ class TestPlaying:
             source.up = True
             bench.dp.step(max_rounds=10)
             taken = sink.take()
-            assert len(taken) == 640
-            assert taken == [frame(i % 100) for i in range(640)]
+            assert len(taken) == 1280
+            assert taken == [frame(i % 100) for i in range(1280)]
             source.up = False
             bench.dp.step()  # comes to rest
-            assert source.stats()["rx_packets"] == 640 and source.stats()["rx_dropped"] == 0
+            assert source.stats()["rx_packets"] == 1280 and source.stats()["rx_dropped"] == 0
 
     def test_what_is_sent_to_a_port_that_only_plays_is_discarded(self, played):
         source, sink = PipePort("s"), PcapPort("p", rx=str(played))

@@ -7,7 +7,8 @@ import pytest
 from tests.datapath.forwarding import frame, out, rig, rule
 
 TURN = 32  # TURN_TRANSLATIONS
-BATCH = 64  # BATCH_MAX
+BATCH = 64  # BATCH_DEVICE: injected frames
+LOOPED = 128  # BATCH_LOOP
 EACH = {"tp_src": b"\xff\xff"}  # a rule that matches nothing here and makes every source port a megaflow of its own
 
 
@@ -83,7 +84,7 @@ def test_hits_of_another_port_get_more_turns_than_a_flood():
         hits, misses = (r.pipes[port].stats()["tx_packets"] for port in (4, 3))
         for port in (1, 2):
             r.pipes[port].loop([])
-        assert hits == 2000 * BATCH  # a whole batch in every round
+        assert hits == 2000 * LOOPED  # a whole batch in every round
         assert 0 < misses <= 1000 * TURN  # passed over at least once after each turn
 
 

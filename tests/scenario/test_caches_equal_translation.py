@@ -1,8 +1,9 @@
 """For any tables, edits and packets: caches forward as if each packet were translated alone, then (DP.05, DP.13).
 
 Expected is what the naive oracle says: every frame on every port, every packet-in, and at the end the counts of rules,
-the MAC tables and the number of drops. Each case is a seed; CYV_PROPERTY_CASES multiplies their number for a soak,
-CYV_PROPERTY_SEED runs one alone. A failure prints the seed and the shortest list of steps that still fails.
+the MAC tables and the number of drops. The frame cache's variants take turns. Each case is a seed; CYV_PROPERTY_CASES
+multiplies their number for a soak, CYV_PROPERTY_SEED runs one alone. A failure prints the seed and the shortest list of
+steps that still fails.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 
 import pytest
 
+from tests.datapath.forwarding import vector
 from tests.scenario.cases import Generator, shrink
 from tests.scenario.world import Mismatch, World, step_text
 
@@ -41,6 +43,11 @@ def fault(steps: list[tuple], n_forwarders: int, inline: bool) -> str:
 
 def check(seed: int, n_forwarders: int, inline: bool, learning: bool) -> int:
     steps = Generator(seed, learning).steps(STEPS_PER_CASE)
+    with vector(seed):
+        return check_steps(steps, seed, n_forwarders, inline, learning)
+
+
+def check_steps(steps: list[tuple], seed: int, n_forwarders: int, inline: bool, learning: bool) -> int:
     try:
         return run(steps, n_forwarders, inline)
     except Exception as error:

@@ -14,7 +14,7 @@ from tests.peers.daemon import Daemon, wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.ovs_tools]
 BRIDGE = "br0"
-BATCH = 64  # packets that a forwarder receives at once
+BATCH = 128  # packets that a forwarder receives at once
 
 
 def frame(number: int) -> bytes:
