@@ -8,8 +8,8 @@ from functools import lru_cache
 import ofproto.flow_mod as codec
 from ofproto import ofctl_protocol as formats
 from ofproto import wire
-from ofproto.messages import MESSAGES
-from ofproto.numbers import COOKIE_NONE, OFP10, OFP13, OFPMT_OXM, OFPP_ANY, TABLE_ALL
+from ofproto.messages import BUNDLE_ADD, BUNDLE_CONTROL, MESSAGES
+from ofproto.numbers import COOKIE_NONE, OFP10, OFP14, OFPMT_OXM, OFPP_ANY, TABLE_ALL
 from ofproto.ofctl_flow import ADD, DELETE, DELETE_STRICT, MODIFY, MODIFY_STRICT, FlowMod
 
 NO_BUFFER = 0xFFFFFFFF
@@ -72,6 +72,7 @@ def _flow_mod_nx(flow: FlowMod, form: int, xid: int) -> bytes:
 
 
 def _flow_mod_13(flow: FlowMod, form: int, xid: int) -> bytes:
+    version = formats.WIRE_VERSION[form]
     cookie, cookie_mask, new = _cookies(flow)
     if flow.command == ADD:
         cookie, cookie_mask = new, 0
@@ -80,10 +81,11 @@ def _flow_mod_13(flow: FlowMod, form: int, xid: int) -> bytes:
     table = flow.table_id
     if table == TABLE_ALL and flow.command not in (DELETE, DELETE_STRICT):
         table = 0
-    tail = _oxm_match(flow, OFP13) + _actions(flow.actions, OFP13)
+    tail = _oxm_match(flow, version) + _actions(flow.actions, version)
     return _MOD_13.pack(
-        OFP13, 14, _MOD_13.size + len(tail), xid, cookie, cookie_mask, table, flow.command, flow.idle_timeout_s,
-        flow.hard_timeout_s, flow.priority, NO_BUFFER, flow.out_port, flow.out_group, flow.flags, 0,
+        version, 14, _MOD_13.size + len(tail), xid, cookie, cookie_mask, table, flow.command, flow.idle_timeout_s,
+        flow.hard_timeout_s, flow.priority, NO_BUFFER, flow.out_port, flow.out_group, flow.flags,
+        flow.importance if version >= OFP14 else 0,
     ) + tail  # fmt: skip
 
 
@@ -107,7 +109,27 @@ _FLOW_MODS = {
     formats.NXM: _flow_mod_nx,
     formats.NXM_TID: _flow_mod_nx,
     formats.OF13: _flow_mod_13,
+    formats.OF14: _flow_mod_13,
 }
+
+
+# -- bundles ---------------------------------------------------------------------------------------------------------
+
+BUNDLE_OPEN, BUNDLE_COMMIT = 0, 4  # OFPBCT_; a reply is one more
+_BUNDLE_FLAGS = 1 | 2  # atomic, ordered
+_BUNDLE_ID = 0  # a connection needs no more than one
+
+
+def bundle_control(kind: int, version: int, xid: int) -> bytes:
+    """Return a request that opens or commits the bundle, in OpenFlow 1.4 or as ONF's extension (MS.47)."""
+    body = BUNDLE_CONTROL.pack(bundle_id=_BUNDLE_ID, type=kind, flags=_BUNDLE_FLAGS)
+    return message("OFPT_BUNDLE_CONTROL", version, xid, body)
+
+
+def bundle_add(inner: bytes) -> bytes:
+    """Return what puts a message into the bundle; both have its version and transaction id."""
+    body = BUNDLE_ADD.pack(bundle_id=_BUNDLE_ID, flags=_BUNDLE_FLAGS)
+    return message("OFPT_BUNDLE_ADD_MESSAGE", inner[0], wire.xid_of(inner), body + inner)
 
 
 # -- requests for flows ----------------------------------------------------------------------------------------------
@@ -122,7 +144,8 @@ def flow_request(flow: FlowMod, form: int, xid: int, aggregate: bool = False) ->
         match = codec.encode_match(flow.value, flow.mask, OFP10, flow.cookie, flow.cookie_mask)
         body = struct.pack("!HHB3x", flow.out_port & 0xFFFF, len(match), flow.table_id) + _pad(match)
         return message("NXST_AGGREGATE request" if aggregate else "NXST_FLOW request", OFP10, xid, body)
+    version = formats.WIRE_VERSION[form]
     body = struct.pack(
         "!B3xII4xQQ", flow.table_id, flow.out_port, flow.out_group, flow.cookie, flow.cookie_mask
-    ) + _oxm_match(flow, OFP13)
-    return message("OFPST_AGGREGATE request" if aggregate else "OFPST_FLOW request", OFP13, xid, body)
+    ) + _oxm_match(flow, version)
+    return message("OFPST_AGGREGATE request" if aggregate else "OFPST_FLOW request", version, xid, body)

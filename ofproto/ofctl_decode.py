@@ -1,7 +1,7 @@
 """Replies of a switch as plain values: dictionaries with OpenFlow's field names, for ofctl's text and JSON (TL.02).
 
-Pure functions of whole messages in OpenFlow 1.0 or 1.3. What this switch cannot have, another one can: actions that we
-do not know are kept as bytes. Raises PeerError for malformed messages.
+Pure functions of whole messages in OpenFlow 1.0, 1.3 or 1.4. What this switch cannot have, another one can: actions
+that we do not know are kept as bytes. Raises PeerError for malformed messages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import ofproto.flow_mod as codec
 from ofproto import messages, ports, wire
 from ofproto.errors import OpenFlowError
-from ofproto.numbers import OFP10, OFP13, OFPP10_MAX, TABLE_ALL
+from ofproto.numbers import OFP10, OFP13, OFP14, OFPP10_MAX, TABLE_ALL
 from vslib.errors import PeerError
 
 Row = dict[str, Any]
@@ -26,6 +26,10 @@ _PORT = {OFP10: struct.Struct("!H6s16sIIIIII"), OFP13: struct.Struct("!I4x6s2x16
 _COUNTERS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped", "rx_errors", "tx_errors",
              "rx_frame_err", "rx_over_err", "rx_crc_err", "collisions")  # fmt: skip
 _STATS = {OFP10: struct.Struct("!H6x12Q"), OFP13: struct.Struct("!I4x12QII")}
+# Since OpenFlow 1.4 what not every port has follows as properties, by type and length; those of Ethernet are number 0.
+_PORT_14, _STATS_14 = struct.Struct("!IH2x6s2x16sII"), struct.Struct("!H2xIII8Q")
+_ETHERNET, _ETHERNET_PORT, _ETHERNET_STATS = 0, struct.Struct("!IIIIII"), struct.Struct("!4Q")
+_PROPERTY_HEAD_BYTES = 8  # with padding
 _APPLY, _WRITE, _CLEAR, _GOTO, _METADATA, _METER = 4, 3, 5, 1, 2, 6
 
 
@@ -209,11 +213,12 @@ def _flow_mod_13(data: bytes) -> Row:
     cookie, mask, table, command, idle, hard, priority, buffer, port, group, flags = struct.unpack_from(
         "!QQBBHHHIIIH2x", data, 8
     )
+    importance = int.from_bytes(data[46:48], "big") if data[0] >= OFP14 else 0
     value, bits, at = _oxm_match(data, 48)
     cookies = (0, 0, cookie) if command == 0 else (cookie, mask, (1 << 64) - 1)
     row = _mod_row(command, table, idle, hard, priority, buffer, port, flags, (value, bits), cookies,
                    instructions_of(data[at:], OFP13))  # fmt: skip
-    return row | {"out_group": group}
+    return row | {"out_group": group, "importance": importance}
 
 
 def _mod_row(*values: Any) -> Row:
@@ -238,7 +243,11 @@ def _unpack(layout: wire.Layout, data: bytes) -> Row:
 
 def port(data: bytes, version: int) -> Row:
     """Return a port description; feature bits are OpenFlow 1.3's, speeds are in kb/s."""
-    number, mac, name, config, state, *features = _PORT[version].unpack_from(data)
+    if version == OFP14:
+        number, _, mac, name, config, state = _PORT_14.unpack_from(data)
+        features = list(_ethernet(data[_PORT_14.size :], _ETHERNET_PORT) or [0] * 6)
+    else:
+        number, mac, name, config, state, *features = _PORT[version].unpack_from(data)
     names = ["curr", "advertised", "supported", "peer", "curr_speed", "max_speed"]
     if version == OFP10:
         features = [features_13(bits) for bits in features]
@@ -252,8 +261,34 @@ def features_13(bits: int) -> int:
     return bits & ports.SPEED_BITS_10 | (bits << ports.MEDIUM_SHIFT_10) & ports.MEDIUM_BITS_13
 
 
+def _ethernet(properties: bytes, layout: struct.Struct) -> tuple[int, ...] | None:
+    """Return the values of the Ethernet property, None without one; raises PeerError."""
+    at = 0
+    while at < len(properties):
+        kind, length = struct.unpack_from("!HH", properties, at)
+        if length < 4 or at + length > len(properties):
+            raise PeerError(f"a property of {length} bytes")
+        if kind == _ETHERNET and length >= _PROPERTY_HEAD_BYTES + layout.size:
+            return layout.unpack_from(properties, at + _PROPERTY_HEAD_BYTES)
+        at += (length + 7) // 8 * 8
+    return None
+
+
+def _entries(data: bytes, length_at: int, least: int, what: str) -> Iterator[bytes]:
+    """Cut entries that say their length, `length_at` bytes from their beginning; raises PeerError."""
+    at = 0
+    while at < len(data):
+        length = int.from_bytes(data[at + length_at : at + length_at + 2], "big")
+        if length < least or at + length > len(data):
+            raise PeerError(f"{what} of {length} bytes")
+        yield data[at : at + length]
+        at += length
+
+
 def port_list(data: bytes, version: int) -> list[Row]:
     """Return port descriptions, one after the other."""
+    if version == OFP14:
+        return [port(one, version) for one in _entries(data, 4, _PORT_14.size, "a port")]
     size = ports.port_bytes(version)
     if len(data) % size:
         raise PeerError("a list of ports ends within a port")
@@ -277,6 +312,8 @@ def config(message: bytes) -> Row:
 def port_stats(message: bytes) -> list[Row]:
     """Return the counters of one part of a port statistics reply; those that nobody keeps are None."""
     version, data = message[0], body_of(message)
+    if version == OFP14:
+        return [_port_stats_14(one) for one in _entries(data, 0, _STATS_14.size, "port statistics")]
     layout = _STATS[version]
     if len(data) % layout.size:
         raise PeerError("port statistics end within an entry")
@@ -288,6 +325,13 @@ def port_stats(message: bytes) -> list[Row]:
             row["duration"] = (values[12], values[13])
         rows.append(row)
     return rows
+
+
+def _port_stats_14(data: bytes) -> Row:
+    _, number, sec, nsec, *values = _STATS_14.unpack_from(data)
+    values += _ethernet(data[_STATS_14.size :], _ETHERNET_STATS) or [ports.UNKNOWN] * 4
+    row: Row = {name: None if v == ports.UNKNOWN else v for name, v in zip(_COUNTERS, values, strict=True)}
+    return {"port_no": number} | row | {"duration": (sec, nsec)}
 
 
 def table_stats(message: bytes) -> list[Row]:

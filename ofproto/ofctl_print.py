@@ -12,7 +12,7 @@ from ofproto import act_text, messages, ofctl_decode, wire
 from ofproto.actions import KINDS
 from ofproto.errors import OpenFlowError, decode_error
 from ofproto.flow_text import DEFAULT_PRIORITY, format_match
-from ofproto.numbers import COOKIE_NONE, OFP10, OFPP_ANY
+from ofproto.numbers import COOKIE_NONE, OFP10, OFP14, OFPP_ANY, ONF
 from ofproto.ofctl_decode import Row
 from ofproto.value_text import hex_text, port_text
 from vslib.errors import PeerError
@@ -26,10 +26,12 @@ STATE = ("LINK_DOWN", "BLOCKED", "LIVE")
 STP_STATES = ("STP_LISTEN", "STP_LEARN", "STP_FORWARD", "STP_BLOCK")
 FEATURES = ("10MB-HD", "10MB-FD", "100MB-HD", "100MB-FD", "1GB-HD", "1GB-FD", "10GB-FD", "40GB-FD", "100GB-FD",
             "1TB-FD", "OTHER", "COPPER", "FIBER", "AUTO_NEG", "AUTO_PAUSE", "AUTO_PAUSE_ASYM")  # fmt: skip
-CAPABILITIES = {OFP10: ("FLOW_STATS", "TABLE_STATS", "PORT_STATS", "STP", "RESERVED", "IP_REASM", "QUEUE_STATS",
-                        "ARP_MATCH_IP")}  # fmt: skip
 CAPABILITIES_13 = ("FLOW_STATS", "TABLE_STATS", "PORT_STATS", "GROUP_STATS", "", "IP_REASM", "QUEUE_STATS", "",
                    "PORT_BLOCKED")  # fmt: skip
+CAPABILITIES: dict[int, tuple[str, ...]] = {
+    OFP10: ("FLOW_STATS", "TABLE_STATS", "PORT_STATS", "STP", "RESERVED", "IP_REASM", "QUEUE_STATS", "ARP_MATCH_IP"),
+    OFP14: (*CAPABILITIES_13, "BUNDLES", "FLOW_MONITORING"),
+}
 ACTIONS_10 = ("output", "set_vlan_vid", "set_vlan_pcp", "strip_vlan", "mod_dl_src", "mod_dl_dst", "mod_nw_src",
               "mod_nw_dst", "mod_nw_tos", "mod_tp_src", "mod_tp_dst", "enqueue")  # fmt: skip
 _ACTION_ORDER = ("output", "enqueue", *ACTIONS_10[1:11])
@@ -195,6 +197,7 @@ def _flow_mod(message: bytes, names: Names) -> str:
     words.append(f"cookie:{new:#x}" if new not in (0, COOKIE_NONE) else "")
     words.append(f"cookie:{cookie:#x}/{mask:#x}" if mask else "")
     words += [f"{name}:{row[f'{name}_timeout']}" if row[f"{name}_timeout"] else "" for name in ("idle", "hard")]
+    words.append(f"importance:{row['importance']}" if row.get("importance") else "")
     words.append(f"buf:{row['buffer_id']:#x}" if row["buffer_id"] != _NO_BUFFER else "")
     words.append(f"out_port:{port_name(row['out_port'], names)}" if row["out_port"] not in (OFPP_ANY, 0) else "")
     words.append(bits_text(row["flags"], FLOW_FLAGS) if row["flags"] else "")
@@ -337,6 +340,17 @@ def _tables(message: bytes, names: Names) -> str:
     return tables_text(ofctl_decode.table_stats(message))
 
 
+_BUNDLE_STEPS = ("OPEN", "CLOSE", "COMMIT", "DISCARD")
+
+
+def _bundle_control(message: bytes, names: Names) -> str:
+    row = messages.BUNDLE_CONTROL.unpack(ofctl_decode.body_of(message))
+    step = _BUNDLE_STEPS[row["type"] // 2] if row["type"] // 2 < len(_BUNDLE_STEPS) else row["type"]
+    kind = f"{step}_{'REPLY' if row['type'] & 1 else 'REQUEST'}"
+    words = [word for bit, word in ((1, "atomic"), (2, "ordered")) if row["flags"] & bit]
+    return f"\n bundle_id={hex_text(row['bundle_id'])} type={kind} flags={' '.join(words) or 0}\n"
+
+
 # -- errors and the rest ---------------------------------------------------------------------------------------------
 
 
@@ -398,6 +412,7 @@ PRINTERS: dict[str, Callable[[bytes, Names], str]] = {
     "OFPT_PORT_STATUS": _port_status,
     "OFPT_FLOW_MOD": _flow_mod,
     "NXT_FLOW_MOD": _flow_mod,
+    "OFPT_BUNDLE_CONTROL": _bundle_control,
     "OFPT_BARRIER_REQUEST": _nothing,
     "OFPT_BARRIER_REPLY": _nothing,
     "OFPST_DESC reply": _desc,
@@ -414,8 +429,10 @@ PRINTERS: dict[str, Callable[[bytes, Names], str]] = {
 def head_text(message: bytes, name: str) -> str:
     """Return the beginning of a message's text: its name, the version after 1.0, and the transaction."""
     version = "" if message[0] == OFP10 else f" (OF1.{message[0] - 1})"
-    text = f"{name}{version} (xid={wire.xid_of(message):#x}):"
     kind = messages.MESSAGES.get(name)
+    if kind is not None and kind.keys[message[0]].vendor == ONF:
+        name = name.replace("OFPT", "ONFT", 1)  # ONF's extension of this version has the name of what it became
+    text = f"{name}{version} (xid={wire.xid_of(message):#x}):"
     if kind is not None and name.split()[0].startswith(("OFPST", "NXST")) and wire.stat_flags(message) & 1:
         text += " flags=[more]" if name.endswith("reply") else ""
     return text

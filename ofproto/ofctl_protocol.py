@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ofproto.numbers import OFP10, OFP13
+from ofproto.numbers import OFP10, OFP13, OFP14
 from vslib.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ WITH_TABLE = STD_TID | NXM_TID | OF11 | OXM_ANY
 _ABBREVIATIONS = (("any", ANY), ("OpenFlow10", OF10_ANY), ("NXM", NXM_ANY), ("OXM", OXM_ANY))
 
 VERSIONS: dict[str, int] = {f"OpenFlow1{i}": i + 1 for i in range(6)}
-SPOKEN = (OFP10, OFP13)  # wire versions whose messages we know
+SPOKEN = (OFP10, OFP13, OFP14)  # wire versions whose messages we know
 
 
 def versions_of(text: str) -> set[int]:
@@ -88,6 +88,12 @@ def formats_text(formats: int) -> str:
 def versions_text(versions: set[int]) -> str:
     """Return wire versions as messages name them."""
     return ", ".join(name for name, number in VERSIONS.items() if number in versions)
+
+
+def not_spoken(what: str) -> ConfigError:
+    """Return the error for a version or format that we do not speak."""
+    *names, last = (name for name, number in VERSIONS.items() if number in SPOKEN)
+    return ConfigError(f"{what} is not supported; use -O {', -O '.join(names)} or -O {last}")
 
 
 def formats_with(versions: set[int]) -> int:

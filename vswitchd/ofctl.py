@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MANY = 1 << 30  # arguments without a limit
 LOOK, EDIT = "look", "edit"  # --read-only refuses what edits
+HAVE_BUNDLES, WITH_BUNDLES = {4, 5, 6}, 5  # wire versions with bundles, and the one that --bundle chooses itself
 
 # Name, fewest and most arguments, what it is to the switch, module, arguments as list-commands shows them, sentence.
 COMMANDS: tuple[tuple[str, int, int, str, str, str, str], ...] = (
@@ -76,6 +77,7 @@ OPTIONS: tuple[tuple[str, str, int, str, str], ...] = (
     ("format", "f", REQUIRED, "FORMAT", "text (default) or json: lists of objects, keys as in OpenFlow"),
     ("read-only", "", NONE, "", "refuse commands that edit"),
     ("readd", "", NONE, "", "replace-flows: replace flows that are equal, too"),
+    ("bundle", "", NONE, "", "do all edits of the command or none, as one version of the tables (OpenFlow 1.4)"),
     ("timeout", "t", REQUIRED, "SECS", "give up after SECS seconds, by SIGALRM"),
     ("timestamp", "", NONE, "", "monitor: begin each message with the time"),
     ("private-key", "p", REQUIRED, "FILE", "ssl: targets: PEM file of our private key"),
@@ -83,7 +85,6 @@ OPTIONS: tuple[tuple[str, str, int, str, str], ...] = (
     ("ca-cert", "C", REQUIRED, "FILE", "ssl: targets: PEM file of who signed the peer's"),
     ("help", "h", NONE, "", "print this text"),
     ("version", "V", NONE, "", "print versions"),
-    ("bundle", "", NONE, "", ""),
     ("color", "", OPTIONAL, "", ""),
     ("more", "m", NONE, "", ""),
     ("verbose", "v", OPTIONAL, "", ""),
@@ -290,7 +291,7 @@ def version_text(program: str) -> str:
     """Return what --version prints."""
     from vslib.version import version_text as versions
 
-    return f"{versions(program)}\nOpenFlow versions 0x1, 0x4\n"
+    return f"{versions(program)}\nOpenFlow versions 0x1, 0x4, 0x5\n"
 
 
 def command_list() -> str:
@@ -315,8 +316,6 @@ def _command(settings: Settings, words: list[str]) -> tuple[str, int, int, str, 
         raise ConfigError(f"'{name}' command takes at most {most} arguments")
     if settings.read_only and kind == EDIT:
         raise ConfigError(f"'{name}' command does not work in read only mode")
-    if settings.bundle and kind == EDIT:
-        raise ConfigError("--bundle: this program does not have bundles (they need OpenFlow 1.4)")
     return row
 
 
@@ -332,6 +331,8 @@ def run(program: str, argv: list[str]) -> int:
         if name in TAKE:
             TAKE[name](settings, value or "")
     row = _command(settings, words)
+    if settings.bundle:
+        settings.versions = settings.versions & HAVE_BUNDLES or {WITH_BUNDLES}
     if not row[4]:
         sys.stdout.write(help_text(program) if row[0] == "help" else command_list())
         return 0

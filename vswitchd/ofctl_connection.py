@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ofproto import ofctl_protocol as formats
 from ofproto import wire
 from ofproto.numbers import OFP10
-from ofproto.ofctl_build import message
+from ofproto.ofctl_build import BUNDLE_COMMIT, BUNDLE_OPEN, bundle_add, bundle_control, message
 from ofproto.ofctl_decode import kind_of
 from ofproto.ofctl_print import message_text, wire_versions
 from vslib import blocking, dirs
@@ -120,14 +120,19 @@ class Connection:
         self.version = max(common)
         if self.version not in formats.SPOKEN:
             names = formats.versions_text({self.version})
-            raise ConfigError(f"{self.name}: {names} is not supported; use -O OpenFlow10 or -O OpenFlow13")
-        self.form = formats.STD if self.version == OFP10 else formats.OF13
+            raise formats.not_spoken(f"{self.name}: {names}")
+        self.form = next(form for form, version in formats.WIRE_VERSION.items() if version == self.version)
 
     def _refuse(self, ours: set[int], theirs: set[int]) -> NoReturn:
         text = (f"{self.target}: version negotiation failed (we support {_versions(ours)}, "
                 f"peer supports {_versions(theirs)})")  # fmt: skip
         reason = f"We support {_versions(ours)}, you support {_versions(theirs)}, no common versions."
-        self.send(wire.build(max(ours), wire.Key(_ERROR), self.xid(), _HELLO_FAILED + reason.encode()))
+        from contextlib import suppress
+        from signal import SIG_IGN, SIGPIPE, signal
+
+        signal(SIGPIPE, SIG_IGN)
+        with suppress(PeerError):  # it may have hung up for the same reason
+            self.send(wire.build(max(ours), wire.Key(_ERROR), self.xid(), _HELLO_FAILED + reason.encode()))
         _warn("vconn", text)
         self._not_connected("Broken pipe")
 
@@ -275,6 +280,28 @@ class Connection:
             if found[4:8] == barrier[4:8]:
                 return
             on_reply(found)
+
+    def bundle(self, edits: list[bytes], on_reply: Callable[[bytes], None]) -> bool:
+        """Have edits done all or none, as OpenFlow's bundle; returns whether they were (MS.47).
+
+        `on_reply` gets the errors: those of each edit that cannot be put into the bundle, else those of the commit.
+        """
+        refused: list[bytes] = []
+        opened = self.transact(bundle_control(BUNDLE_OPEN, self.version, self.xid()))
+        if opened[1] == _ERROR:
+            refused.append(opened)
+        else:
+            self.pipeline(map(bundle_add, edits), refused.append)
+        if not refused:
+            commit = bundle_control(BUNDLE_COMMIT, self.version, self.xid())
+            self.send(commit)
+            while (found := self.receive())[1] == _ERROR:
+                refused.append(found)
+                if found[4:8] == commit[4:8]:
+                    break
+        for failure in refused:
+            on_reply(failure)
+        return not refused
 
     def _send_and_read(self, data: bytes, on_reply: Callable[[bytes], None]) -> None:
         view = memoryview(data)

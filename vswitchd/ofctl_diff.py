@@ -176,7 +176,7 @@ def replace_flows(settings: Settings, args: list[str]) -> int:
         if dump_form & formats.NXM_ANY:
             usable &= formats.NXM_ANY  # what is deleted may be what OpenFlow 1.0 itself cannot say
         form = connection.choose_form(usable, EDIT_ORDER)
-        send(connection, batch_of(settings, edits, args[1], form), args[1])
+        send(settings, connection, batch_of(settings, edits, args[1], form), args[1])
     return 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import ofproto.flow_mod as codec
 from ofproto import messages, ofctl_decode, ofctl_flow, ofctl_json, ofctl_print, wire
 from ofproto import ofctl_protocol as formats
+from ofproto.errors import decode_error
 from ofproto.fields import Field
 from ofproto.numbers import OFP10
 from ofproto.ofctl_actions import read_actions
@@ -17,14 +18,14 @@ from ofproto.ofctl_build import flow_mod, flow_request
 from ofproto.ofctl_decode import Row
 from ofproto.ofctl_flow import ADD, DELETE, DELETE_STRICT, MODIFY, MODIFY_STRICT, QUERY, FlowMod, FlowReader
 from ofproto.ofctl_print import message_text
-from vslib.errors import ConfigError
+from vslib.errors import ConfigError, PeerError
 from vswitchd.ofctl import Settings
 from vswitchd.ofctl_connection import Connection, Failed
 from vswitchd.ofctl_show import names_of, port_reader, put
 
 # Formats in the order in which they are tried: for edits the plainest that will do, for dumps the one that tells most.
 EDIT_ORDER = sorted(formats.WIRE_VERSION)
-DUMP_ORDER = (formats.OF13, formats.NXM, formats.NXM_TID, formats.STD, formats.STD_TID)
+DUMP_ORDER = (formats.OF14, formats.OF13, formats.NXM, formats.NXM_TID, formats.STD, formats.STD_TID)
 NO_BUFFER = 0xFFFFFFFF
 
 
@@ -192,8 +193,11 @@ def batch_of(settings: Settings, flows: Iterable[FlowMod], name: str, form: int 
     return batch
 
 
-def send(connection: Connection, batch: Batch, name: str) -> None:
+def send(settings: Settings, connection: Connection, batch: Batch, name: str) -> None:
     """Send edits in one go; raises Failed with all that the switch refused, by line when they are from a file."""
+    if settings.bundle:
+        _send_bundle(connection, batch)
+        return
     failures: list[bytes] = []
     connection.pipeline(batch.messages, failures.append)
     texts = []
@@ -205,6 +209,19 @@ def send(connection: Connection, batch: Batch, name: str) -> None:
         raise Failed("".join(texts))
 
 
+def _send_bundle(connection: Connection, batch: Batch) -> None:
+    """Send edits as one bundle; raises PeerError if they were not done, when the reasons have been told."""
+    failures: list[bytes] = []
+    if connection.bundle(batch.messages, failures.append):
+        return
+    for failure in failures:
+        error, data = decode_error(failure)
+        index = wire.xid_of(failure) - FIRST_XID
+        refused = batch.messages[index] if 0 <= index < len(batch.messages) else data
+        sys.stderr.write(f"Error {error} for: {message_text(refused, {})}")
+    raise PeerError(f"talking to {connection.target} (Protocol error)")
+
+
 def edit(settings: Settings, lazy: Lazy, flows: Callable[[], Iterable[FlowMod]], name: str) -> int:
     """Send edits, which `flows` returns anew each time; raises ConfigError or Failed."""
     batch = batch_of(settings, flows(), name)
@@ -213,7 +230,7 @@ def edit(settings: Settings, lazy: Lazy, flows: Callable[[], Iterable[FlowMod]],
     form = connection.form if connection.form & usable else connection.choose_form(usable, EDIT_ORDER)
     if form != batch.form or not batch.whole:
         batch = batch_of(settings, flows(), name, form)
-    send(connection, batch, name)
+    send(settings, connection, batch, name)
     return 0
 
 
@@ -267,7 +284,7 @@ def _parse(settings: Settings, flows: list[FlowMod]) -> int:
         raise ConfigError("no usable protocol")
     put(f"usable protocols: {formats.formats_text(usable)}\nchosen protocol: {formats.formats_text(chosen)}\n")
     if formats.WIRE_VERSION[chosen] not in formats.SPOKEN:
-        raise ConfigError(f"{formats.formats_text(chosen)} is not supported; use -O OpenFlow10 or -O OpenFlow13")
+        raise formats.not_spoken(formats.formats_text(chosen))
     for xid, flow in enumerate(flows, start=1):
         put(message_text(flow_mod(flow, chosen, xid), {}))
     return 0

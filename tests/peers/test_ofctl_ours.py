@@ -66,7 +66,12 @@ LOOKING = """
     -t 5 get-frags BR | --timeout=5 get-frags BR | -O nosuch show BR | -P nosuch monitor BR
     --color=nosuch dump-flows BR | show unix:/nosuch | show /nosuch | show tcp:127.0.0.1:1 | show nosuch:1
     monitor nosuch | monitor BR nosuch | add-flows BR /nosuch | --read-only add-flow BR actions=1
-    --read-only dump-desc BR | mod-port BR | set-frags BR | add-flow BR
+    --read-only dump-desc BR | mod-port BR | set-frags BR | add-flow BR | -O OpenFlow14 show BR
+    -O OpenFlow14 dump-desc BR | -O OpenFlow14 dump-tables BR | -O OpenFlow14 dump-ports-desc BR
+    -O OpenFlow14 dump-flows BR | -O OpenFlow14 dump-flows BR in_port=p1 | -O OpenFlow14 dump-aggregate BR tcp
+    -O OpenFlow14 get-frags BR | --bundle show BR | --bundle --no-stats --sort dump-flows BR
+    --bundle -F NXM dump-flows BR | --bundle parse-flow importance=5,idle_timeout=3,check_overlap,actions=drop
+    -O OpenFlow13,OpenFlow14 dump-aggregate BR
 """
 EDITING = """
     add-flow BR in_port=1,actions=2 | add-flow BR priority=7,tcp,tp_dst=81,actions=output:p2
@@ -109,6 +114,16 @@ EDITING = """
     packet-out BR in_port=nosuch,packet=ARP,actions=2 | packet-out BR in_port=1,actions=2 | packet-out BR nosuch 2 ARP
     packet-out BR in_port=1,packet=ARP,actions=nosuch | packet-out BR in_port=1,packet=ARP,actions=goto_table:1
     packet-out BR in_port=1,foo=1,packet=ARP,actions=1 | packet-out BR 1 2 zz
+    -O OpenFlow14 add-flow BR importance=5,in_port=1,actions=2 | -O OpenFlow14 add-flow BR table=254,actions=1
+    -O OpenFlow14 del-flows BR tcp | -O OpenFlow14 mod-port BR 2 no-forward | -O OpenFlow14 mod-port BR 2 forward
+    -O OpenFlow14 packet-out BR in_port=1,packet=ARP,actions=2 | --bundle add-flow BR in_port=4,actions=1
+    --bundle add-flow BR importance=7,reg0=5,actions=load:1->NXM_NX_REG1[] | --bundle mod-flows BR tcp,actions=3
+    --bundle --strict mod-flows BR priority=10,tcp,tp_dst=80,actions=3 | --bundle del-flows BR tcp
+    --bundle del-flows BR | --bundle del-flows BR table=254 | --bundle add-flow BR table=254,actions=1
+    --bundle add-flow BR check_overlap,priority=10,tcp,actions=1 | --bundle -F NXM add-flow BR actions=1
+    -O OpenFlow10 --bundle add-flow BR in_port=4,actions=1 | -O OpenFlow13 --bundle add-flow BR in_port=4,actions=1
+    -O OpenFlow13 --bundle add-flow BR table=254,ip,actions=1
+    --bundle packet-out BR in_port=1,packet=ARP,actions=2 | --bundle mod-port BR 1 no-flood | mod-port BR 1 flood
 """
 START = """
     priority=10,tcp,tp_dst=80,actions=output:2
@@ -222,6 +237,7 @@ PORT_CONFIG = re.compile(r"config: +(.*)")
 def ports(names: int = 4) -> list[str]:
     """Return the words for ovs-vsctl that make the bridge."""
     words = f"--may-exist add-br {BRIDGE} -- set-fail-mode {BRIDGE} secure"
+    words += f" -- set bridge {BRIDGE} protocols=OpenFlow10,OpenFlow13,OpenFlow14"
     for number in range(1, names + 1):
         port = f"p{number} -- set interface p{number} type=internal ofport_request={number}"
         words += f" -- add-port {BRIDGE} {port}"
@@ -360,6 +376,45 @@ def test_files_of_edits_do_what_ovs_ofctl_does_with_them(switch, tmp_path, text)
         for program in (OURS, THEIRS):
             switch.reset()
             results.append((told(switch.run(program, *command, stdin=text)), switch.state()))
+        assert results[0] == results[1]
+    switch.reset()
+
+
+BUNDLES = (
+    FILES[0],
+    FILES[1],
+    "in_port=4,actions=1\ntable=254,tcp,nw_src=1.2.3.4,tp_dst=5,actions=mod_tp_src:3,output:4\ntable=254,actions=1\n",
+    "delete in_port=1\ndelete table=254\nin_port=4,actions=1\n",
+    "check_overlap,priority=10,tcp,actions=1\nin_port=4,actions=1\n",
+    "importance=9,in_port=4,actions=1\n",
+)
+
+
+@pytest.mark.parametrize("options", [["--bundle"], [*OF13, "--bundle"]], ids=["OpenFlow14", "OpenFlow13"])
+@pytest.mark.parametrize("text", BUNDLES)
+def test_files_of_edits_are_done_whole_or_not_at_all_with_bundle(switch, tmp_path, text, options):  # MS.47, MS.48
+    path = tmp_path / "edits"
+    path.write_text(text)
+    results = []
+    for program in (OURS, THEIRS):
+        switch.reset()
+        before = switch.state()
+        done = told(switch.run(program, *options, "add-flows", BRIDGE, str(path)))
+        results.append((done, switch.state()))
+        assert done[0] == 0 or switch.state() == before
+    assert results[0] == results[1]
+    switch.reset()
+
+
+def test_flows_are_replaced_as_a_bundle(switch, tmp_path):  # MS.47
+    wanted = tmp_path / "wanted"
+    for text in ("cookie=5,in_port=1,actions=2,local\nip,actions=4\n", "table=254,actions=1\n"):
+        wanted.write_text(text)
+        results = []
+        for program in (OURS, THEIRS):
+            switch.reset()
+            done = told(switch.run(program, "--bundle", "replace-flows", BRIDGE, str(wanted)))
+            results.append((done, switch.state()))
         assert results[0] == results[1]
     switch.reset()
 
