@@ -141,8 +141,8 @@ REASONS: dict[str, str] = {
     "tcp bridge": "every byte is copied out of the kernel and into it again; the bridge passes the buffers on",
     "tcp_tap": "read and write copy every byte, which both switches do alike",
     "add_flows": "ovs-ofctl waits for a barrier after each flow, which here is a round trip through asyncio",
-    "pingpong": "each end is woken from its sleep on a halted processor, two of the four wake-ups of a round trip",
-    "idle_cpu_100": "timers of the control thread and of forwarders do not fall together yet, so it wakes up more often",
+    "pingpong": "both ends are woken on a halted processor, two of the four wake-ups of a round trip",
+    "idle_cpu_100": "timers of the control thread and of forwarders do not fall together, so it wakes up more often",
     "masks": "each mask more is a hash of the key's words and a probe of memory",
 }
 # Seconds of one run, about: what is printed first, so that nobody waits for a result of half an hour.
