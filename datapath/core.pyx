@@ -21,6 +21,7 @@ from datapath.flow_key cimport KEY_PACKET_WORDS, PacketKey
 from datapath.forwarder cimport (
     Forwarder, cycles_now, forwarder_destroy, forwarder_init, forwarder_loop, forwarder_step, monotonic_ns,
 )
+from datapath.lines cimport lines_get
 from datapath.mailbox cimport (
     CMD_ATTACH, CMD_BARRIER, CMD_DETACH, CMD_DUMP, CMD_EXECUTE, CMD_FLUSH, CMD_LEAVE, CMD_RECEIVE, CMD_STOP, CMD_SWEEP,
     Command, DumpRow, Stack, command_free, command_new, fd_drain, fd_signal, mailbox_passed, mailbox_post,
@@ -38,9 +39,6 @@ from vslib.clock import CLOCK
 from vslib.errors import ConfigError, InternalError
 from vslib.vlog import get
 
-cdef extern from "<stdlib.h>" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
-
 cdef extern from "<sys/eventfd.h>" nogil:
     int eventfd(unsigned int initval, int flags)
     enum: EFD_CLOEXEC
@@ -55,7 +53,6 @@ cdef extern from "<poll.h>" nogil:
     enum: POLLIN
 
 cdef enum:
-    LINES_BYTES = 128          # two cache lines, which processors fetch in pairs
     SAME_CLOCK_NS = 1000000    # a smaller difference between vslib's clock and the host's is the time it took to read
                                # both
 
@@ -154,9 +151,8 @@ cdef class Core:
 
     cdef int make_forwarder(self) except -1:
         """Add a forwarder behind the others."""
-        cdef size_t n_bytes = (sizeof(Forwarder) + LINES_BYTES - 1) // LINES_BYTES * LINES_BYTES
         cdef uint32_t i = self.n_forwarders
-        self.fwds[i] = <Forwarder *> aligned_alloc(LINES_BYTES, n_bytes)
+        self.fwds[i] = <Forwarder *> lines_get(sizeof(Forwarder))
         if self.fwds[i] == NULL:
             raise MemoryError
         self.n_forwarders = i + 1

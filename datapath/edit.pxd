@@ -7,7 +7,7 @@ edit.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from datapath.packet cimport Packet
+from datapath.packet cimport Packet, PacketPool
 
 cdef enum Header:              # what a frame has, as bits
     HAS_ETH = 0x001
@@ -68,3 +68,9 @@ cdef int edit_push_vlan(Packet *pkt, uint16_t tpid, uint16_t tci) noexcept nogil
 
 # Remove the outer VLAN tag. Returns 0 or DROP_ACTION_BAD_PACKET when there is none.
 cdef int edit_pop_vlan(Packet *pkt) noexcept nogil
+
+# For what runs edits over a frame on its own: the frame (bytes from its Ethernet header on) in a buffer of the pool,
+# parsed, with a guard behind it; csum_start, csum_offset: bytes, make the checksum there a partial one, None = none.
+# Raises ValueError for a frame that cannot be parsed.
+cdef Packet *guarded_packet(PacketPool *pool, bytes frame, csum_start, uint16_t csum_offset) except NULL
+cdef bytes guarded_frame(const Packet *pkt)    # its bytes; raises InternalError when the guard was written

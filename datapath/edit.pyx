@@ -29,7 +29,7 @@ from vslib.errors import InternalError
 cdef enum:
     FIELD_MAX = 16             # bytes of the longest slot that can be written
     ROWS_MAX = 40
-    GUARD = 0x5a               # apply_edits() only: what must stay behind the frame
+    GUARD = 0x5a               # guarded_packet() only: what must stay behind the frame
     GUARD_BYTES = 64
     ND_BYTES = 24              # header and target
     IPV4_CSUM = 10             # where checksums are, from their header
@@ -350,6 +350,30 @@ cdef int apply_one(Packet *pkt, tuple edit):
     return edit_set(pkt, places()[kind].number, value, mask)
 
 
+cdef Packet *guarded_packet(PacketPool *pool, bytes frame, csum_start, uint16_t csum_offset) except NULL:
+    cdef PacketKey key
+    cdef Packet *pkt = packet_alloc(pool, <uint32_t>len(frame) + GUARD_BYTES)
+    if pkt == NULL:
+        raise ValueError(f"no buffer for a frame of {len(frame)} bytes")
+    memcpy(pkt.data, <const uint8_t *>frame, len(frame))
+    memset(pkt.data + len(frame), GUARD, GUARD_BYTES)
+    pkt.length = <uint32_t>len(frame)
+    if csum_start is not None:
+        pkt.offload = OFFLOAD_CSUM_PARTIAL
+        pkt.csum_start = csum_start
+        pkt.csum_offset = csum_offset
+    if parse(pkt, &key) != 0:
+        packet_release(pkt)
+        raise ValueError("the frame is shorter than an Ethernet header")
+    return pkt
+
+
+cdef bytes guarded_frame(const Packet *pkt):
+    if any(byte != GUARD for byte in pkt.data[pkt.length : pkt.length + GUARD_BYTES]):
+        raise InternalError("an edit wrote behind the frame")
+    return pkt.data[: pkt.length]
+
+
 def apply_edits(bytes frame, list edits, csum_start=None, uint16_t csum_offset=0) -> tuple:
     """Run edits over one frame as the forwarder does; for tests, trace and embedding.
 
@@ -360,31 +384,18 @@ def apply_edits(bytes frame, list edits, csum_start=None, uint16_t csum_offset=0
     something was written behind the frame.
     """
     cdef PacketPool pool
-    cdef PacketKey key
-    cdef Packet *pkt
+    cdef Packet *pkt = NULL
     cdef int reason = 0
     pool_init(&pool, 1, 1)
-    pkt = packet_alloc(&pool, <uint32_t>len(frame) + GUARD_BYTES)
-    if pkt == NULL:
-        raise ValueError(f"no buffer for a frame of {len(frame)} bytes")
     try:
-        memcpy(pkt.data, <const uint8_t *>frame, len(frame))
-        memset(pkt.data + len(frame), GUARD, GUARD_BYTES)
-        pkt.length = <uint32_t>len(frame)
-        if csum_start is not None:
-            pkt.offload = OFFLOAD_CSUM_PARTIAL
-            pkt.csum_start = csum_start
-            pkt.csum_offset = csum_offset
-        if parse(pkt, &key) != 0:
-            raise ValueError("the frame is shorter than an Ethernet header")
+        pkt = guarded_packet(&pool, frame, csum_start, csum_offset)
         for edit in edits:
             reason = apply_one(pkt, edit)
             if reason:
                 break
-        if any(byte != GUARD for byte in pkt.data[pkt.length : pkt.length + GUARD_BYTES]):
-            raise InternalError("an edit wrote behind the frame")
         offsets = tuple([None if ofs == OFS_ABSENT else ofs for ofs in (pkt.l3_ofs, pkt.l4_ofs)])
-        return (reason, pkt.data[: pkt.length], *offsets, pkt.csum_start)
+        return (reason, guarded_frame(pkt), *offsets, pkt.csum_start)
     finally:
-        packet_release(pkt)
+        if pkt != NULL:
+            packet_release(pkt)
         pool_destroy(&pool)

@@ -2,27 +2,23 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from datapath.act cimport ACT_SET, ActBuf, Program, act_set, actbuf_free, actbuf_init, program_make, program_unref
 from datapath.csum cimport csum_add
 from datapath.edit cimport (
     AT_FRAME, AT_L3, AT_L4, HAS_ICMP6, HAS_TCP, HAS_UDP, HIGH_ZERO, LOW_BYTE, NIBBLE_UP, SUM_IP4, SUM_L4, SUM_PSEUDO,
-    EditRow, edit_l4_csum, edit_row, edit_set,
+    EditRow, edit_l4_csum, edit_row, edit_set, guarded_frame, guarded_packet,
 )
-from datapath.flow_key cimport N_SLOTS, PacketKey
-from datapath.packet cimport PacketPool, packet_alloc, packet_release, pool_destroy, pool_init
-from datapath.parse cimport parse
+from datapath.flow_key cimport N_SLOTS
+from datapath.packet cimport PacketPool, packet_release, pool_destroy, pool_init
 from datapath.shape cimport KIND_ICMP6, KIND_NONE, N_KINDS, SHAPE_HEADERS, SHAPE_PLACES, WINDOW_WORDS, shape_of
 
 from datapath.slots import places
-from vslib.errors import InternalError
 
 cdef enum:
     FIELD_MAX = 16             # bytes of the longest slot that can be written
     IPV4_CSUM = 10             # from the IPv4 header
-    GUARD = 0x5a               # apply_planned() only: what must stay behind the frame
-    GUARD_BYTES = 64
 
 cdef uint8_t SLOT_TP_SRC = places()["tp_src"].number
 
@@ -201,24 +197,11 @@ def apply_planned(list frames, list edits, csum_start=None, uint16_t csum_offset
 
 cdef object edited(bytes frame, Program *program, bint planned, csum_start, uint16_t csum_offset):
     cdef PacketPool pool
-    cdef PacketKey key
-    cdef Packet *pkt
+    cdef Packet *pkt = NULL
     cdef bint done = True
     pool_init(&pool, 1, 1)
-    pkt = packet_alloc(&pool, <uint32_t>len(frame) + GUARD_BYTES)
-    if pkt == NULL:
-        raise MemoryError
     try:
-        memset(&key, 0, sizeof(key))
-        memcpy(pkt.data, <const uint8_t *>frame, len(frame))
-        memset(pkt.data + len(frame), GUARD, GUARD_BYTES)
-        pkt.length = <uint32_t>len(frame)
-        if csum_start is not None:
-            pkt.offload = OFFLOAD_CSUM_PARTIAL
-            pkt.csum_start = csum_start
-            pkt.csum_offset = csum_offset
-        if parse(pkt, &key) != 0:
-            raise ValueError("the frame is shorter than an Ethernet header")
+        pkt = guarded_packet(&pool, frame, csum_start, csum_offset)
         pkt.shape = <uint8_t>shape_of(pkt.data, pkt.length)
         if pkt.shape % N_KINDS == KIND_NONE:
             pkt.shape = 0
@@ -226,9 +209,9 @@ cdef object edited(bytes frame, Program *program, bint planned, csum_start, uint
             done = edit_planned(program.runs, program.ops, pkt)
         elif program.n_runs:
             edit_by_op(pkt, program.ops, program.n_ops)
-        if any(byte != GUARD for byte in pkt.data[pkt.length : pkt.length + GUARD_BYTES]):
-            raise InternalError("an edit wrote behind the frame")
-        return pkt.data[: pkt.length] if done else None
+        changed = guarded_frame(pkt)
+        return changed if done else None
     finally:
-        packet_release(pkt)
+        if pkt != NULL:
+            packet_release(pkt)
         pool_destroy(&pool)

@@ -15,15 +15,10 @@ from datapath.drops cimport (
 from datapath.edit cimport edit_pop_vlan, edit_push_vlan
 from datapath.edit_plan cimport edit_by_op, edit_planned
 from datapath.headers cimport ETH_SVLAN, ETH_VLAN
+from datapath.lines cimport lines_get
 from datapath.packet cimport OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Packet, packet_clone, packet_release, packet_writable
 from datapath.ports.port cimport PORTS_MAX, Port, port_send
 from datapath.shape cimport N_KINDS, SHAPE_TAGS_MAX
-
-cdef extern from "<stdlib.h>" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
-
-cdef enum:
-    LINES_BYTES = 128          # two cache lines, which processors fetch in pairs
 
 # Runs one op over pkts[0:n], compacting the array when packets end here; returns how many remain. last: no op follows,
 # so that an output may hand over the reference.
@@ -52,11 +47,10 @@ cdef void sender_destroy(Sender *sender) noexcept nogil:
 
 cdef int sender_attach(Sender *sender, Port *port) noexcept nogil:
     # In cache lines of its own: one thread may attach a port to all forwarders, and would get neighbouring memory.
-    cdef size_t n_bytes = (sizeof(OutVector) + LINES_BYTES - 1) // LINES_BYTES * LINES_BYTES
-    cdef OutVector *vector = <OutVector *> aligned_alloc(LINES_BYTES, n_bytes)
+    cdef OutVector *vector = <OutVector *> lines_get(sizeof(OutVector))
     if vector == NULL:
         return -1
-    memset(vector, 0, n_bytes)
+    memset(vector, 0, sizeof(OutVector))
     vector.port = port
     sender.by_port[port.port_no] = vector
     return 0

@@ -5,29 +5,13 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from posix.unistd cimport close
 
+from datapath.epoll cimport (
+    EPOLLIN, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, epoll_create1, epoll_ctl, epoll_event, epoll_wait,
+)
+from datapath.lines cimport lines_get
 from datapath.mailbox cimport fd_drain
 from datapath.ports.port cimport Port, port_rx_fd
 from datapath.turns cimport turn_release
-
-cdef extern from "<stdlib.h>" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        void *ptr
-    cdef struct epoll_event:
-        unsigned int events
-        epoll_data_t data
-    int epoll_create1(int flags)
-    int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
-    int epoll_wait(int epfd, epoll_event *events, int maxevents, int timeout)
-    enum: EPOLL_CLOEXEC
-    enum: EPOLL_CTL_ADD
-    enum: EPOLL_CTL_DEL
-    enum: EPOLLIN
-
-cdef enum:
-    LINES_BYTES = 128          # two cache lines, which processors fetch in pairs
 
 
 cdef bint watch(RxPorts *ports, int fd, RxPort *rx) noexcept nogil:
@@ -83,7 +67,7 @@ cdef int rx_ports_add(RxPorts *ports, Port *port, uint32_t queue, int64_t now_ns
     cdef RxPort *rx
     if not make_room(ports):
         return -1
-    rx = <RxPort *> aligned_alloc(LINES_BYTES, (sizeof(RxPort) + LINES_BYTES - 1) // LINES_BYTES * LINES_BYTES)
+    rx = <RxPort *> lines_get(sizeof(RxPort))
     if rx == NULL:
         return -1
     memset(rx, 0, sizeof(RxPort))

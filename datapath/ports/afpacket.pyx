@@ -16,6 +16,7 @@ from posix.unistd cimport close, write
 
 from datapath.atomic cimport exchange_ptr, load_ptr, unlikely
 from datapath.drops cimport DROP_RX_NO_BUFFER, DROP_RX_TOO_LONG, DROP_RX_TOO_SHORT, DROP_TX_DOWN
+from datapath.epoll cimport EPOLLIN, EPOLL_CLOEXEC, EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event
 from datapath.headers cimport ETHERNET_BYTES, ETH_VLAN, VLAN_BYTES
 from datapath.packet cimport (
     BATCH_DEVICE, LARGE_FRAME_MAX, SMALL_FRAME_MAX, VNET_HDR_BYTES, Batch, Packet, PacketPool, packet_alloc,
@@ -65,18 +66,6 @@ cdef extern from "<sys/socket.h>" nogil:
     enum: MSG_TRUNC
     enum: SOL_SOCKET
     enum: SO_ERROR
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        void *ptr
-    cdef struct epoll_event:
-        unsigned int events
-        epoll_data_t data
-    int epoll_create1(int flags)
-    int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
-    enum: EPOLL_CLOEXEC
-    enum: EPOLL_CTL_ADD
-    enum: EPOLLIN
 
 cdef extern from "<linux/if_packet.h>" nogil:
     cdef struct sockaddr_ll:

@@ -15,6 +15,7 @@ from datapath.drops cimport (
     DROP_TX_TOO_LONG, N_DROP_REASONS,
 )
 from datapath.headers cimport ETHERNET_BYTES, ETH_SVLAN, ETH_VLAN, VLAN_BYTES
+from datapath.lines cimport LINES_BYTES, lines_get
 from datapath.packet cimport (
     BATCH_DEVICE, OFFLOAD_CSUM_PARTIAL, OFFLOAD_GSO, Batch, Packet, PacketPool, packet_complete_csum, packet_release,
     packet_writable, packets_release,
@@ -24,18 +25,14 @@ from datapath.ports.segment cimport Cut, GsoLayout, cut_begin, cut_next, layout_
 from datapath.drops import DROP_NAMES
 from vslib.errors import ConfigError, InternalError
 
-cdef extern from "<stdlib.h>" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
-
 cdef enum:
     MTU_MIN = 68               # RFC 791: every module must take a datagram of 68 bytes
     MTU_MAX = 65536            # the loopback device has it
     UDP_CSUM_OFFSET = 6        # by which a partial checksum of UDP is told from one of TCP
     UDP_BYTES = 8
     TCP_OFFSET = 12            # of the byte with the header's length
-    LINES_BYTES = 128          # two cache lines, which processors fetch in pairs
 
-if N_DROP_REASONS > DROPS_ROOM or sizeof(PortStats) % LINES_BYTES or sizeof(RxQueueStats) % LINES_BYTES:
+if <int> N_DROP_REASONS > <int> DROPS_ROOM or sizeof(PortStats) % LINES_BYTES or sizeof(RxQueueStats) % LINES_BYTES:
     raise InternalError(f"PortStats is {sizeof(PortStats)} bytes, no multiple of {LINES_BYTES}: correct DROPS_ROOM")
 
 # Drops that belong to the two directions of the device itself; all other reasons are decisions of the switch. A packet
@@ -246,8 +243,8 @@ cdef class PortHandle:
     """A port as the control thread holds it; the datapath keeps a reference as long as forwarders may use `port`."""
 
     def __cinit__(self, *args, **kwargs):
-        self.port.stats = <PortStats *>aligned_alloc(LINES_BYTES, FORWARDERS_MAX * sizeof(PortStats))
-        self.port.rxq_stats = <RxQueueStats *>aligned_alloc(LINES_BYTES, RX_QUEUES_MAX * sizeof(RxQueueStats))
+        self.port.stats = <PortStats *>lines_get(FORWARDERS_MAX * sizeof(PortStats))
+        self.port.rxq_stats = <RxQueueStats *>lines_get(RX_QUEUES_MAX * sizeof(RxQueueStats))
         if self.port.stats == NULL or self.port.rxq_stats == NULL:
             raise MemoryError
         memset(self.port.stats, 0, FORWARDERS_MAX * sizeof(PortStats))
